@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Metrics, replay of bags and reports: the only room that reads ground truth."""
