@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures that every room's tests share: small model files."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+# So that `from model_factory import write_tiny_model` works from any room's tests.
+sys.path.append(str(Path(__file__).parent))
+
+
+@pytest.fixture(scope='session')
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A points model file that loads in milliseconds (see test/model_factory.py)."""
+    return _tiny(tmp_path_factory, 'points')
+
+
+@pytest.fixture(scope='session')
+def tiny_cube_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cube model file, for cubes of shape ``model_factory.CUBE.shape``."""
+    return _tiny(tmp_path_factory, 'cube')
+
+
+def _tiny(tmp_path_factory: pytest.TempPathFactory, kind: str) -> Path:
+    pytest.importorskip('onnx', reason='the tests build their models with the onnx package')
+    from model_factory import write_tiny_model
+
+    return write_tiny_model(tmp_path_factory.mktemp('models') / f'{kind}.onnx', kind)
