@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Camera messages as BGR arrays.
+
+Anything with the fields of sensor_msgs/Image or CompressedImage is taken: rclpy's classes on the
+vehicle, `rosbags`' off line. The conversions are those of cv_bridge (same OpenCV codes, same
+scaling), so that both give the same pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import SensorDataError
+from .raster import image_raster
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How one pixel lies in memory and the OpenCV code that makes BGR of it (None: it is BGR)."""
+
+    dtype: str
+    channels: int
+    to_bgr: int | None
+
+
+# Bayer names differ by one row and column: ROS names the pixels of the first row and column,
+# OpenCV those of the second. yuv422 is UYVY by the definition in sensor_msgs/image_encodings.
+ENCODINGS: dict[str, Encoding] = {
+    'bgr8': Encoding('u1', 3, None),
+    '8UC3': Encoding('u1', 3, None),
+    'rgb8': Encoding('u1', 3, cv2.COLOR_RGB2BGR),
+    'bgra8': Encoding('u1', 4, cv2.COLOR_BGRA2BGR),
+    '8UC4': Encoding('u1', 4, cv2.COLOR_BGRA2BGR),
+    'rgba8': Encoding('u1', 4, cv2.COLOR_RGBA2BGR),
+    'mono8': Encoding('u1', 1, cv2.COLOR_GRAY2BGR),
+    '8UC1': Encoding('u1', 1, cv2.COLOR_GRAY2BGR),
+    'mono16': Encoding('u2', 1, cv2.COLOR_GRAY2BGR),
+    'bgr16': Encoding('u2', 3, None),
+    'rgb16': Encoding('u2', 3, cv2.COLOR_RGB2BGR),
+    'bgra16': Encoding('u2', 4, cv2.COLOR_BGRA2BGR),
+    'rgba16': Encoding('u2', 4, cv2.COLOR_RGBA2BGR),
+    'yuv422': Encoding('u1', 2, cv2.COLOR_YUV2BGR_UYVY),
+    'uyvy': Encoding('u1', 2, cv2.COLOR_YUV2BGR_UYVY),
+    'yuv422_yuy2': Encoding('u1', 2, cv2.COLOR_YUV2BGR_YUY2),
+    'yuyv': Encoding('u1', 2, cv2.COLOR_YUV2BGR_YUY2),
+    'bayer_rggb8': Encoding('u1', 1, cv2.COLOR_BayerBG2BGR),
+    'bayer_bggr8': Encoding('u1', 1, cv2.COLOR_BayerRG2BGR),
+    'bayer_gbrg8': Encoding('u1', 1, cv2.COLOR_BayerGR2BGR),
+    'bayer_grbg8': Encoding('u1', 1, cv2.COLOR_BayerGB2BGR),
+    'bayer_rggb16': Encoding('u2', 1, cv2.COLOR_BayerBG2BGR),
+    'bayer_bggr16': Encoding('u2', 1, cv2.COLOR_BayerRG2BGR),
+    'bayer_gbrg16': Encoding('u2', 1, cv2.COLOR_BayerGR2BGR),
+    'bayer_grbg16': Encoding('u2', 1, cv2.COLOR_BayerGB2BGR),
+}
+
+
+def decode_image(msg: Any) -> NDArray[np.uint8]:
+    """Decode an Image or CompressedImage to (H, W, 3) uint8 BGR.
+
+    A `bgr8` image is a view of the message's buffer (read-only where the buffer is); everything
+    else is a new array. 16-bit images are scaled by 255/65535 and rounded, as cv_bridge does: a
+    fixed scale, so that brightness means the same in each frame. A sensor that leaves its 12
+    bits unshifted in 16 therefore comes out dark, as it does with every other consumer.
+
+    Raises SensorDataError with reason `image_empty`, `image_truncated`, `image_encoding` or
+    `image_corrupt`.
+    """
+    return _decode_compressed(msg) if hasattr(msg, 'format') else _decode_raw(msg)
+
+
+def resize_image(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Resize (H, W, C) uint8 to `height` x `width`, C-contiguous; the same array if it is so.
+
+    Area averaging where it shrinks, bilinear otherwise. Pixel centres follow
+    u' = (u + 0.5) * W'/W - 0.5.
+    """
+    if image.shape[:2] == (height, width):
+        return np.ascontiguousarray(image)
+    shrinks = height <= image.shape[0] and width <= image.shape[1]
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), np.uint8)
+
+
+def _decode_raw(msg: Any) -> NDArray[np.uint8]:
+    encoding = ENCODINGS.get(msg.encoding) or ENCODINGS.get(str(msg.encoding).lower())
+    if encoding is None:
+        raise SensorDataError(
+            'image_encoding',
+            f'image encoding {msg.encoding!r} is not supported (supported: {sorted(ENCODINGS)})',
+        )
+    if msg.height == 0 or msg.width == 0:
+        raise SensorDataError('image_empty', f'image of size {msg.width}x{msg.height}')
+    raster = image_raster(msg, encoding.dtype, encoding.channels, 'image_truncated')
+    if encoding.channels == 1:
+        raster = raster[..., 0]
+    try:
+        bgr = raster if encoding.to_bgr is None else cv2.cvtColor(raster, encoding.to_bgr)
+    except cv2.error as error:
+        # An odd width of a 4:2:2 image, a Bayer image of one row: the header is wrong.
+        raise SensorDataError(
+            'image_corrupt',
+            f'{msg.encoding} image of {msg.width}x{msg.height} cannot be converted: {error}',
+        ) from error
+    if encoding.dtype == 'u2':
+        bgr = cv2.convertScaleAbs(bgr, alpha=255.0 / 65535.0)
+    return np.asarray(bgr, np.uint8)
+
+
+def _decode_compressed(msg: Any) -> NDArray[np.uint8]:
+    if 'compressedDepth' in msg.format:
+        raise SensorDataError('image_encoding', f'{msg.format!r} is a depth image')
+    data = np.frombuffer(msg.data, np.uint8)
+    if data.size == 0:
+        raise SensorDataError('image_empty', 'compressed image without data')
+    _check_complete(data, msg.format)
+    # The calibration belongs to the pixels as stored: an EXIF orientation must not turn them.
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        image = cv2.imdecode(data, flags)
+    except cv2.error as error:
+        raise SensorDataError('image_corrupt', f'{msg.format!r} image: {error}') from error
+    if image is None:
+        raise SensorDataError(
+            'image_corrupt', f'{data.size} bytes labelled {msg.format!r} are no image'
+        )
+    return np.asarray(image, np.uint8)
+
+
+def _check_complete(data: NDArray[np.uint8], label: str) -> None:
+    """Refuse a JPEG or PNG whose end is missing: OpenCV fills the rest with grey, silently."""
+    tail = data[-4096:].tobytes()
+    if data[:2].tobytes() == b'\xff\xd8':
+        complete = b'\xff\xd9' in tail
+    elif data[:8].tobytes() == b'\x89PNG\r\n\x1a\n':
+        complete = b'IEND' in tail
+    else:
+        return
+    if not complete:
+        raise SensorDataError(
+            'image_truncated', f'{label!r} image of {data.size} bytes has no end marker'
+        )

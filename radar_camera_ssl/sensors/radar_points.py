@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Radar returns as arrays, from PointCloud2 of any driver or from radar_msgs/RadarScan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import SensorDataError
+
+# sensor_msgs/PointField datatype to NumPy type.
+POINT_DATATYPES = {1: 'i1', 2: 'u1', 3: 'i2', 4: 'u2', 5: 'i4', 6: 'u4', 7: 'f4', 8: 'f8'}
+
+# Names under which drivers publish a quantity, tried in this order, then without regard to case.
+# Of two that a driver offers the raw measurement comes first: the radial velocity as measured
+# before the one compensated for ego-motion, RCS before received power. Angles in rad.
+FIELD_ALIASES: dict[str, tuple[str, ...]] = {
+    'x': ('x', 'position_x', 'pos_x', 'x_pos', 'dist_long', 'longitudinal_distance'),
+    'y': ('y', 'position_y', 'pos_y', 'y_pos', 'dist_lat', 'lateral_distance'),
+    'z': ('z', 'position_z', 'pos_z', 'z_pos', 'height'),
+    'velocity': (
+        'velocity', 'radial_velocity', 'radial_speed', 'doppler_velocity', 'doppler', 'range_rate',
+        'v_r', 'vr', 'v_radial', 'vrad', 'speed', 'speed_radial', 'relative_radial_velocity',
+        'rel_velocity', 'v_doppler', 'vel',
+    ),
+    'rcs': (
+        'rcs', 'RCS', 'radar_cross_section', 'sigma', 'rcs_db', 'power', 'Power', 'power_db',
+        'intensity', 'amplitude', 'snr', 'snr_db',
+    ),
+    'range': ('range', 'radius', 'distance', 'r'),
+    'azimuth': ('azimuth', 'azimuth_angle', 'azimuth_rad', 'alpha'),
+    'elevation': ('elevation', 'elevation_angle', 'elevation_rad', 'beta'),
+    'velocity_x': ('velocity_x', 'vx', 'v_x', 'vrel_long', 'vel_x'),
+    'velocity_y': ('velocity_y', 'vy', 'v_y', 'vrel_lat', 'vel_y'),
+}  # fmt: skip
+
+RETURN_FIELDS = ('x', 'y', 'z', 'velocity', 'rcs')
+
+
+@dataclass(frozen=True, eq=False)
+class RadarPoints:
+    """The returns of one radar frame, in the radar's frame (REP 103).
+
+    position: (N, 3) float32 x, y, z, m.   velocity: (N,) float32 radial, m/s, receding positive.
+    rcs: (N,) float32 dBsm (or what the driver gives in its place).
+    row: (N,) int32 index of the return in its message.   not_finite: returns removed as NaN/inf.
+    """
+
+    position: NDArray[np.float32]
+    velocity: NDArray[np.float32]
+    rcs: NDArray[np.float32]
+    row: NDArray[np.int32]
+    not_finite: int = 0
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    @classmethod
+    def empty(cls) -> RadarPoints:
+        """Return a frame without returns."""
+        none = np.zeros(0, np.float32)
+        return cls(np.zeros((0, 3), np.float32), none, none, np.zeros(0, np.int32))
+
+    @property
+    def range(self) -> NDArray[np.float32]:
+        """(N,) float32 slant range, m."""
+        return np.sqrt(np.einsum('ij,ij->i', self.position, self.position))
+
+    @property
+    def azimuth(self) -> NDArray[np.float32]:
+        """(N,) float32 azimuth atan2(y, x), rad, positive to the left."""
+        return np.arctan2(self.position[:, 1], self.position[:, 0])
+
+    def take(self, index: NDArray[Any]) -> RadarPoints:
+        """Return the returns that `index` (integers or bool) selects, in its order."""
+        return RadarPoints(
+            self.position[index],
+            self.velocity[index],
+            self.rcs[index],
+            self.row[index],
+            self.not_finite,
+        )
+
+    def strongest(self, n: int) -> RadarPoints:
+        """Keep the `n` returns of largest rcs, in their original order (ties: the earlier)."""
+        if len(self) <= n:
+            return self
+        return self.take(np.sort(np.argsort(-self.rcs, kind='stable')[: max(0, n)]))
+
+    def as_array(self, fields: Sequence[str]) -> NDArray[np.float32]:
+        """Return (N, F) float32 with a column for each name among x, y, z, velocity, rcs."""
+        columns = {
+            **dict(zip('xyz', self.position.T, strict=True)),
+            'velocity': self.velocity,
+            'rcs': self.rcs,
+        }
+        if unknown := [name for name in fields if name not in columns]:
+            raise ValueError(f'unknown radar fields {unknown}; known are {list(columns)}')
+        array = np.empty((len(self), len(fields)), np.float32)
+        for index, name in enumerate(fields):
+            array[:, index] = columns[name]
+        return array
+
+
+def structured_view(msg: Any) -> NDArray[Any]:
+    """Return the points of a PointCloud2 as (N,) structured array, row by row, without a copy.
+
+    point_step, row_step, offsets, counts and is_bigendian are honoured; only rows with padding
+    are copied. Raises SensorDataError `points_datatype` or `points_truncated`.
+    """
+    point_step = int(msg.point_step)
+    order = '>' if msg.is_bigendian else '<'
+    names, formats, offsets = [], [], []
+    for point_field in msg.fields:
+        if not point_field.name:
+            continue
+        code = POINT_DATATYPES.get(int(point_field.datatype))
+        if code is None:
+            raise SensorDataError(
+                'points_datatype',
+                f'field {point_field.name!r} has unknown datatype {point_field.datatype}',
+            )
+        count = max(1, int(point_field.count))
+        if int(point_field.offset) + count * np.dtype(code).itemsize > point_step:
+            raise SensorDataError(
+                'points_datatype',
+                f'field {point_field.name!r} at offset {point_field.offset} ends beyond '
+                f'point_step {point_step}',
+            )
+        names.append(point_field.name)
+        formats.append((order + code, (count,)) if count > 1 else order + code)
+        offsets.append(int(point_field.offset))
+    if len(set(names)) < len(names):
+        raise SensorDataError('points_datatype', f'field names are not unique: {names}')
+    dtype = np.dtype(
+        {'names': names, 'formats': formats, 'offsets': offsets, 'itemsize': point_step}
+    )
+    height, width = int(msg.height), int(msg.width)
+    if height * width == 0:
+        return np.zeros(0, dtype)
+    data = np.frombuffer(msg.data, np.uint8)
+    # Many drivers leave row_step 0 on an unorganised cloud.
+    row_step = int(msg.row_step) if height > 1 else width * point_step
+    needed = (height - 1) * row_step + width * point_step
+    if point_step == 0 or row_step < width * point_step or data.size < needed:
+        raise SensorDataError(
+            'points_truncated',
+            f'{data.size} bytes for {height}x{width} points of point_step {point_step} and '
+            f'row_step {row_step}',
+        )
+    return np.ndarray((height, width), dtype, data, 0, (row_step, point_step)).reshape(-1)
+
+
+def decode_points(
+    msg: Any,
+    fields: Sequence[str] = ('x', 'y', 'velocity', 'rcs'),
+    aliases: Mapping[str, str] | None = None,
+) -> RadarPoints:
+    """Decode a PointCloud2 of radar returns.
+
+    `fields`: those among x, y, z, velocity, rcs that must be there. The others are taken where
+    the message has them and are 0 elsewhere (also where a value is not finite). `aliases` names
+    the message's field for a quantity of FIELD_ALIASES, e.g. {'rcs': 'power'}; it overrides the
+    table. Where a message lacks x, y, z but has range, azimuth (and elevation), these are
+    converted; where it lacks the radial velocity but has a velocity vector, that is projected
+    on the line of sight.
+
+    Returns whose needed values are not finite are removed and counted in `not_finite`.
+    Raises SensorDataError `points_field_missing` (naming wanted and found), `points_datatype`,
+    `points_truncated`.
+    """
+    if unknown := [name for name in fields if name not in RETURN_FIELDS]:
+        raise ValueError(f'unknown radar fields {unknown}; known are {list(RETURN_FIELDS)}')
+    cloud = structured_view(msg)
+    columns = _columns(cloud, aliases or {})
+    if missing := [name for name in fields if name not in columns]:
+        given = aliases or {}
+        wanted = {n: (given[n],) if n in given else FIELD_ALIASES[n] for n in missing}
+        raise SensorDataError(
+            'points_field_missing',
+            f'radar points lack {wanted}; found {list(cloud.dtype.names or ())}',
+        )
+    return _checked(columns, fields, len(cloud))
+
+
+def decode_radar_scan(msg: Any) -> RadarPoints:
+    """Decode a radar_msgs/RadarScan (returns: range, azimuth, elevation, doppler_velocity, ...).
+
+    `amplitude`, dB, stands in for rcs. Returns with a non-finite value are removed and counted.
+    """
+    names = ('range', 'azimuth', 'elevation', 'doppler_velocity', 'amplitude')
+    try:
+        table = np.array(
+            [[getattr(scan_return, name) for name in names] for scan_return in msg.returns],
+            np.float64,
+        ).reshape(-1, len(names))
+    except AttributeError as error:
+        raise SensorDataError('points_field_missing', f'radar scan: {error}') from error
+    columns = dict(zip(('range', 'azimuth', 'elevation', 'velocity', 'rcs'), table.T, strict=True))
+    columns |= _cartesian(columns)
+    return _checked(columns, RETURN_FIELDS, len(table))
+
+
+def _columns(cloud: NDArray[Any], aliases: Mapping[str, str]) -> dict[str, NDArray[Any]]:
+    """The quantities that a cloud offers, (N,) each, by their name here."""
+    # A field of several values per point is no scalar quantity.
+    scalar = [name for name in cloud.dtype.names or () if cloud.dtype[name].shape == ()]
+    by_lower_case = {name.lower(): name for name in reversed(scalar)}
+    columns: dict[str, NDArray[Any]] = {}
+    for quantity, names in FIELD_ALIASES.items():
+        if quantity in aliases:
+            found = aliases[quantity] if aliases[quantity] in scalar else None
+        else:
+            exact = (name for name in names if name in scalar)
+            folded = (by_lower_case[n.lower()] for n in names if n.lower() in by_lower_case)
+            found = next(exact, None) or next(folded, None)
+        if found is not None:
+            columns[quantity] = cloud[found]
+    if ('x' not in columns or 'y' not in columns) and {'range', 'azimuth'} <= columns.keys():
+        columns |= _cartesian(columns)
+    if 'velocity' not in columns and {'x', 'y', 'velocity_x', 'velocity_y'} <= columns.keys():
+        columns['velocity'] = _radial_velocity(columns)
+    return columns
+
+
+def _cartesian(columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float64]]:
+    radius = columns['range'].astype(np.float64)
+    azimuth = columns['azimuth'].astype(np.float64)
+    elevation = columns.get('elevation', np.zeros(1)).astype(np.float64)
+    with np.errstate(invalid='ignore'):
+        level = radius * np.cos(elevation)
+        return {
+            'x': level * np.cos(azimuth),
+            'y': level * np.sin(azimuth),
+            'z': radius * np.sin(elevation),
+        }
+
+
+def _radial_velocity(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+    x, y, vx, vy = (
+        columns[name].astype(np.float64) for name in ('x', 'y', 'velocity_x', 'velocity_y')
+    )
+    with np.errstate(invalid='ignore', divide='ignore'):
+        radius = np.hypot(x, y)
+        return np.where(radius > 0, (x * vx + y * vy) / radius, 0.0)
+
+
+def _checked(
+    columns: Mapping[str, NDArray[Any]], needed: Sequence[str], count: int
+) -> RadarPoints:
+    values: NDArray[np.float32] = np.zeros((count, len(RETURN_FIELDS)), np.float32)
+    finite = np.ones(count, bool)
+    for index, name in enumerate(RETURN_FIELDS):
+        if name not in columns:
+            continue
+        with np.errstate(over='ignore'):
+            values[:, index] = columns[name]
+        usable = np.isfinite(values[:, index])
+        if name in needed:
+            finite &= usable
+        else:
+            values[~usable, index] = 0.0
+    row = np.flatnonzero(finite).astype(np.int32)
+    values = values[row]
+    return RadarPoints(
+        np.ascontiguousarray(values[:, :3]),
+        np.ascontiguousarray(values[:, 3]),
+        np.ascontiguousarray(values[:, 4]),
+        row,
+        count - len(row),
+    )

@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recordings: bags (sqlite3 and MCAP, ROS 1 too) read without ROS, and the pairs in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import Any
+
+from rosbags.highlevel import AnyReader
+from rosbags.interfaces import Connection
+from rosbags.typesys import Stores, get_typestore
+
+from .errors import SensorDataError
+from .geometry import Intrinsics, RigidTransform, decode_camera_info
+from .pairing import NearestTimePairing, Pair
+
+IMAGE_TYPE = 'sensor_msgs/msg/Image'
+COMPRESSED_TYPE = 'sensor_msgs/msg/CompressedImage'
+GROUND_TRUTH_PREFIX = '/ground_truth/'
+STORAGE_SUFFIXES = ('.mcap', '.db3')
+
+KIND_TYPES = {
+    'image': (IMAGE_TYPE, COMPRESSED_TYPE),
+    'cube': (IMAGE_TYPE,),
+    'points': ('sensor_msgs/msg/PointCloud2', 'radar_msgs/msg/RadarScan'),
+    'camera_info': ('sensor_msgs/msg/CameraInfo',),
+}
+PREFERRED_TOPICS = {
+    'image': ('/camera/image_raw', '/camera/image_raw/compressed'),
+    'cube': ('/radar/cube',),
+    'points': ('/radar/points',),
+    'camera_info': ('/camera/camera_info',),
+}
+# A word in the name that tells one of several topics of a type.
+TOPIC_HINTS = {'image': 'image_raw', 'cube': 'cube', 'points': 'radar', 'camera_info': 'camera'}
+
+
+class RecordingError(RuntimeError):
+    """A bag that is missing, corrupt, or lacks what was asked of it."""
+
+
+def stamp_ns(msg: Any) -> int:
+    """Return the header's stamp, ns (ROS 1 and 2 field names)."""
+    stamp = msg.header.stamp
+    if hasattr(stamp, 'nanosec'):
+        return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+    return int(stamp.secs) * 1_000_000_000 + int(stamp.nsecs)
+
+
+class Recording:
+    """A bag, open for reading; a context manager.
+
+    path: a bag's directory, or one .mcap, .db3 or (ROS 1) .bag file. A directory whose
+    metadata.yaml is missing, as a crashed recorder leaves it, is read from its storage files.
+    Every failure of a file is a RecordingError that names the bag.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.path.exists():
+            raise RecordingError(f'{self.path}: no such bag')
+        files = [self.path]
+        if self.path.is_dir() and not (self.path / 'metadata.yaml').exists():
+            files = sorted(f for f in self.path.iterdir() if f.suffix in STORAGE_SUFFIXES)
+            if not files:
+                raise RecordingError(f'{self.path}: a directory without metadata.yaml or storage')
+        # Bags of older sqlite3 recorders carry no message definitions.
+        fallback = get_typestore(Stores.ROS2_JAZZY)
+        try:
+            self._reader = AnyReader(files, default_typestore=fallback)
+            self._reader.open()
+        except Exception as error:
+            raise self._unreadable(error) from error
+        types = self._reader.typestore
+        known = types.fielddefs
+        types.register({k: v for k, v in fallback.fielddefs.items() if k not in known})
+
+    def __enter__(self) -> Recording:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the bag; closing twice is harmless."""
+        if self._reader.stack is not None:
+            self._reader.close()
+
+    @property
+    def topics(self) -> dict[str, str]:
+        """Topic to message type, with ground truth; of several types the one with most messages."""
+        by_count = sorted(self._reader.connections, key=lambda connection: connection.msgcount)
+        return dict(sorted((c.topic, c.msgtype) for c in by_count if c.msgcount)) | {
+            c.topic: c.msgtype for c in by_count
+        }
+
+    @property
+    def message_counts(self) -> dict[str, int]:
+        """Topic to number of messages."""
+        counts: dict[str, int] = {}
+        for connection in self._reader.connections:
+            counts[connection.topic] = counts.get(connection.topic, 0) + connection.msgcount
+        return counts
+
+    @property
+    def duration_s(self) -> float:
+        """Bag time from the first to the last message, s; 0 for an empty bag."""
+        return max(0.0, self._reader.duration * 1e-9) if self._reader.message_count else 0.0
+
+    def find_topic(self, kind: str) -> str | None:
+        """Return the topic of `kind`: image, points, cube or camera_info; None if there is none.
+
+        The names of this project's drives first, then the only topic of a fitting type, then the
+        only one with a telling name. Raises RecordingError when several remain: name one then.
+        """
+        counts = self.message_counts
+        candidates = [
+            topic
+            for topic, msgtype in self.topics.items()
+            if msgtype in KIND_TYPES[kind]
+            and counts[topic]
+            and not topic.startswith(GROUND_TRUTH_PREFIX)
+        ]
+        for topic in PREFERRED_TOPICS[kind]:
+            if topic in candidates:
+                return topic
+        if kind in ('image', 'cube'):
+            candidates = [topic for topic in candidates if self._image_kind(topic) == kind]
+        elif kind == 'camera_info' and len(candidates) > 1 and (image := self.find_topic('image')):
+            beside = str(PurePosixPath(image.removesuffix('/compressed')).with_name('camera_info'))
+            candidates = [topic for topic in candidates if topic == beside] or candidates
+        if len(candidates) > 1:
+            hint = TOPIC_HINTS[kind]
+            candidates = [topic for topic in candidates if hint in topic.lower()] or candidates
+        if len(candidates) > 1:
+            raise RecordingError(f'{self.path}: several topics of kind {kind}: {candidates}')
+        return candidates[0] if candidates else None
+
+    def messages(self, topics: Iterable[str]) -> Iterator[tuple[str, int, Any]]:
+        """Yield (topic, bag time ns, message) of the named topics in the order of bag time."""
+        for topic, msgtype, time_ns, data in self.raw_messages(list(topics)):
+            try:
+                msg = self._reader.deserialize(data, msgtype)
+            except KeyError as error:
+                raise RecordingError(
+                    f'{self.path}: {topic}: no definition of {msgtype} in the bag'
+                ) from error
+            except Exception as error:
+                raise RecordingError(
+                    f'{self.path}: {topic}: a {msgtype} at {time_ns} ns is corrupt: {error}'
+                ) from error
+            yield topic, time_ns, msg
+
+    def raw_messages(
+        self, topics: Iterable[str] | None = None
+    ) -> Iterator[tuple[str, str, int, bytes]]:
+        """Yield (topic, type, bag time ns, serialised message) in the order of bag time.
+
+        `topics` None means all but ground truth, which is given only where it is named.
+        """
+        connections = self._connections(topics)
+        if not connections:
+            return
+        messages = self._reader.messages(connections)
+        while True:
+            try:
+                item = next(messages, None)
+            except Exception as error:
+                raise self._unreadable(error) from error
+            if item is None:
+                return
+            connection, time_ns, data = item
+            yield connection.topic, connection.msgtype, time_ns, data
+
+    def static_transforms(self) -> dict[tuple[str, str], RigidTransform]:
+        """Return (parent, child) to T_parent_child of every tf_static topic; invalid ones left out."""
+        topics = [
+            topic
+            for topic, msgtype in self.topics.items()
+            if msgtype == 'tf2_msgs/msg/TFMessage' and topic.endswith('tf_static')
+        ]
+        transforms = {}
+        for _, _, msg in self.messages(topics):
+            for stamped in msg.transforms:
+                q, t = stamped.transform.rotation, stamped.transform.translation
+                frames = (stamped.header.frame_id, stamped.child_frame_id)
+                try:
+                    transform = RigidTransform.from_quaternion(
+                        (q.x, q.y, q.z, q.w), (t.x, t.y, t.z)
+                    )
+                except SensorDataError as error:
+                    raise RecordingError(f'{self.path}: transform {frames}: {error}') from error
+                transforms[frames] = transform
+        return transforms
+
+    def intrinsics(self, topic: str | None = None) -> Intrinsics | None:
+        """Return those of the first calibrated CameraInfo, None where there is none."""
+        topic = topic or self.find_topic('camera_info')
+        for _, _, msg in self.messages([topic] if topic else []):
+            try:
+                return decode_camera_info(msg)
+            except SensorDataError:
+                continue
+        return None
+
+    def _connections(self, topics: Iterable[str] | None) -> list[Connection]:
+        if topics is None:
+            return [
+                c for c in self._reader.connections if not c.topic.startswith(GROUND_TRUTH_PREFIX)
+            ]
+        wanted = set(topics)
+        if unknown := wanted - self.topics.keys():
+            raise RecordingError(
+                f'{self.path}: no topic {sorted(unknown)}; there are {sorted(self.topics)}'
+            )
+        return [
+            connection for connection in self._reader.connections if connection.topic in wanted
+        ]
+
+    def _image_kind(self, topic: str) -> str:
+        """Tell a camera's from a radar cube's Image topic by the first message."""
+        if self.topics[topic] == COMPRESSED_TYPE:
+            return 'image'
+        for _, _, msg in self.messages([topic]):
+            if msg.encoding.startswith('32FC'):
+                # One channel of float is a depth image or a heatmap, not a cube.
+                return 'other' if msg.encoding in ('32FC', '32FC1') else 'cube'
+            return 'other' if msg.encoding == '16UC1' else 'image'
+        return 'other'
+
+    def _unreadable(self, error: Exception) -> RecordingError:
+        detail = str(error) or type(error).__name__
+        return RecordingError(f'{self.path}: cannot be read ({detail})')
+
+
+class PairReader:
+    """Iterates over the pairs of a recording: messages in arrival order through the pairing.
+
+    `pairing.counts` tells what became of every message; `stamp_zero` counts messages without a
+    stamp, by topic, which never reach the pairing.
+    """
+
+    def __init__(
+        self,
+        recording: Recording,
+        image_topic: str,
+        radar_topic: str,
+        slop_s: float,
+        queue_size: int = 50,
+    ) -> None:
+        self.recording = recording
+        self.image_topic = image_topic
+        self.radar_topic = radar_topic
+        self.pairing = NearestTimePairing(slop_s, queue_size)
+        self.stamp_zero = {image_topic: 0, radar_topic: 0}
+
+    def __iter__(self) -> Iterator[Pair]:
+        for topic, _, msg in self.recording.messages([self.image_topic, self.radar_topic]):
+            stamp = stamp_ns(msg)
+            if stamp == 0:
+                self.stamp_zero[topic] += 1
+            elif topic == self.radar_topic:
+                yield from self.pairing.add_radar(stamp, msg)
+            else:
+                yield from self.pairing.add_image(stamp, msg)
+        yield from self.pairing.flush()
+
+
+def read_pairs(
+    recording: Recording,
+    radar_kind: str,
+    slop_s: float,
+    image_topic: str | None = None,
+    radar_topic: str | None = None,
+) -> PairReader:
+    """Return the pairs of a recording, iterable once.
+
+    radar_kind: `points` or `cube`. Topics not given are found; RecordingError when there is none.
+    """
+    image_topic = image_topic or _required(recording, 'image')
+    radar_topic = radar_topic or _required(recording, radar_kind)
+    return PairReader(recording, image_topic, radar_topic, slop_s)
+
+
+def _required(recording: Recording, kind: str) -> str:
+    topic = recording.find_topic(kind)
+    if topic is None:
+        raise RecordingError(
+            f'{recording.path}: no topic of kind {kind}; there are {recording.topics}'
+        )
+    return topic
