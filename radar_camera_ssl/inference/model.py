@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The exported model: loaded, held against its own description, and run, from arrays to arrays."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radar_camera_ssl.model_metadata import (
+    METADATA_KEY,
+    CubeInput,
+    ModelMetadata,
+    ModelMetadataError,
+    PointsInput,
+)
+from radar_camera_ssl.sensors.camera import resize_image
+from radar_camera_ssl.sensors.errors import SensorDataError
+from radar_camera_ssl.sensors.geometry import Intrinsics
+from radar_camera_ssl.sensors.radar_points import RadarPoints
+
+from .errors import ModelError
+from .session import CPU, RUNTIME_ERRORS, OpenSession, open_session
+from .tensor_contract import check_tensors, output_tensors
+
+__all__ = ['Correspondence', 'CorrespondenceModel', 'ModelError']
+
+# A likelihood may leave [0, 1] by the rounding of a GPU's arithmetic, not by more.
+_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Correspondence:
+    """What the model makes of one pair. All arrays are the caller's to keep.
+
+    heatmap: (h, w) float32 in [0, 1], likelihood per grid cell that a reflection comes from there.
+    likelihood: (N,) float32 in [0, 1], per return, that a visible cell is its source.
+    pixel: (N, 2) float32, per return, its most likely source (u, v) in pixels of the image given,
+    pixel centres at integer coordinates.
+    agreement: in [0, 1], that both sensors show the same instant through the known mounting.
+    returns: the N returns used, in the same order; returns_dropped: how many beyond the model's
+    maximum were left out, the weakest first.
+    """
+
+    heatmap: NDArray[np.float32]
+    likelihood: NDArray[np.float32]
+    pixel: NDArray[np.float32]
+    agreement: float
+    returns: RadarPoints
+    returns_dropped: int
+
+
+class CorrespondenceModel:
+    """A model file behind ONNX Runtime. Load with :meth:`load`, run with :meth:`infer`.
+
+    Not for two threads at once: the input buffers are reused from call to call (answers are not).
+    One worker thread per model.
+    """
+
+    def __init__(self, opened: OpenSession, metadata: ModelMetadata, sha256: str) -> None:
+        self._session = opened.session
+        self.metadata = metadata
+        self.sha256 = sha256
+        self.provider = opened.provider
+        """The execution provider really taken."""
+        self.passed_over = opened.passed_over
+        """Why each provider preferred to it was not taken, one line each."""
+        self._outputs = output_tensors(metadata)
+        self._output_names = [tensor.name for tensor in self._outputs]
+        radar = metadata.radar
+        if isinstance(radar, PointsInput):
+            self._points = np.zeros((1, radar.max_returns, len(radar.fields)), np.float32)
+            self._mask = np.zeros((1, radar.max_returns), np.bool_)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        providers: Sequence[str] = (CPU,),
+        allow_cpu_fallback: bool = False,
+        threads: int = 1,
+    ) -> CorrespondenceModel:
+        """Read, check and try out a model file.
+
+        ``providers``: ONNX Runtime's execution providers in order of preference. ``threads``: of
+        one operator on the CPU. The file's tensors must fit its metadata, and the model must
+        answer an empty radar frame; that first run also takes the cost of building engines.
+
+        Raises :class:`ModelError` saying what is wrong: no such file, not a model, metadata
+        missing or unreadable (which field), tensors that do not fit it (which field), an
+        accelerator asked for that is not what runs while ``allow_cpu_fallback`` is false.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise ModelError(f'no model file at {path}')
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ModelError(f'cannot read the model {path}: {error.strerror}') from error
+        try:
+            opened = open_session(content, providers, allow_cpu_fallback, threads)
+            described = opened.session.get_modelmeta().custom_metadata_map
+            metadata = _read_metadata(described)
+            check_tensors(metadata, opened.session.get_inputs(), opened.session.get_outputs())
+            model = cls(opened, metadata, hashlib.sha256(content).hexdigest())
+            model._try_out()
+        except ModelError as error:
+            raise ModelError(f'{path}: {error}', error.field) from error
+        return model
+
+    def infer(
+        self,
+        image: NDArray[np.uint8],
+        radar: RadarPoints | NDArray[np.float32],
+        intrinsics: Intrinsics | None = None,
+    ) -> Correspondence:
+        """Answer one pair.
+
+        image: (H, W, 3) uint8 BGR of any size; never modified. radar: the returns for a points
+        model (none is valid; beyond ``max_returns`` the strongest are kept), (R, A, D) float32 dB
+        for a cube model. intrinsics: of the image given, needed where
+        ``metadata.camera.intrinsics``.
+
+        A cube's returns are those the network selected: positions from range and azimuth (z is
+        0), velocity is their Doppler, ``row`` is 0 to K-1; rcs is 0 throughout, for a cube is not
+        calibrated to one.
+
+        Raises SensorDataError (``image_empty``, ``cube_shape``) for input that cannot be used,
+        ModelError when the run fails or answers with something that is no answer.
+        """
+        _check_image(image)
+        camera = self.metadata.camera
+        feed: dict[str, Any] = {'image': resize_image(image, camera.height, camera.width)[None]}
+        if camera.intrinsics:
+            if intrinsics is None:
+                raise ModelError('the model needs the camera intrinsics', 'camera.intrinsics')
+            scaled = intrinsics.scaled(camera.width, camera.height)
+            feed['intrinsics'] = scaled.matrix.astype(np.float32)[None]
+        dropped = 0
+        returns: RadarPoints | None = None
+        if isinstance(self.metadata.radar, PointsInput):
+            returns, dropped = self._feed_points(feed, radar, self.metadata.radar)
+        else:
+            _feed_cube(feed, radar, self.metadata.radar)
+        answer = self._run(feed)
+        if returns is None:
+            returns = _polar_returns(answer['return_polar'])
+        n = len(returns)
+        scale = np.array([image.shape[1] / camera.width, image.shape[0] / camera.height])
+        pixel = (answer['pixel'][:n] + 0.5) * scale - 0.5
+        correspondence = Correspondence(
+            heatmap=_likelihood('heatmap', answer['heatmap']),
+            likelihood=_likelihood('likelihood', answer['likelihood'][:n]),
+            pixel=pixel.astype(np.float32),
+            agreement=float(_likelihood('agreement', np.atleast_1d(answer['agreement']))[0]),
+            returns=returns,
+            returns_dropped=dropped,
+        )
+        if not np.isfinite(correspondence.pixel).all():
+            raise ModelError('output pixel is not finite', 'output pixel')
+        return correspondence
+
+    def _feed_points(
+        self, feed: dict[str, Any], radar: object, wanted: PointsInput
+    ) -> tuple[RadarPoints, int]:
+        if not isinstance(radar, RadarPoints):
+            raise ModelError('the model reads radar points, a cube was given', 'radar.kind')
+        returns = radar.strongest(wanted.max_returns)
+        n = len(returns)
+        self._points[0, :n] = returns.as_array(wanted.field_names)
+        self._points[0, n:] = 0
+        self._mask[0, :n] = True
+        self._mask[0, n:] = False
+        feed['points'], feed['mask'] = self._points, self._mask
+        return returns, len(radar) - n
+
+    def _run(self, feed: dict[str, Any]) -> dict[str, NDArray[np.float32]]:
+        try:
+            values = self._session.run(self._output_names, feed)
+        except RUNTIME_ERRORS as error:
+            raise ModelError(f'inference failed: {error}') from error
+        answer = {}
+        for tensor, value in zip(self._outputs, values, strict=True):
+            if value.shape != tensor.sizes:
+                raise ModelError(
+                    f'output {tensor.name} has shape {value.shape}, should be {tensor.sizes}',
+                    f'output {tensor.name}',
+                )
+            answer[tensor.name] = value[0]
+        return answer
+
+    def _try_out(self) -> None:
+        camera, radar = self.metadata.camera, self.metadata.radar
+        image = np.zeros((camera.height, camera.width, 3), np.uint8)
+        focal = np.array(
+            [[camera.width, 0, camera.width / 2], [0, camera.width, camera.height / 2], [0, 0, 1]],
+            np.float64,
+        )
+        nothing: RadarPoints | NDArray[np.float32] = (
+            RadarPoints.empty()
+            if isinstance(radar, PointsInput)
+            else np.zeros(radar.shape, np.float32)
+        )
+        self.infer(image, nothing, Intrinsics(camera.width, camera.height, focal))
+
+
+def _read_metadata(described: dict[str, str]) -> ModelMetadata:
+    if METADATA_KEY not in described:
+        raise ModelError(
+            f'the model does not describe itself: metadata key {METADATA_KEY!r} is missing '
+            f'(found: {sorted(described) or "none"})',
+            METADATA_KEY,
+        )
+    try:
+        return ModelMetadata.from_json(described[METADATA_KEY])
+    except ModelMetadataError as error:
+        raise ModelError(f'metadata {error}', error.field) from error
+
+
+def _check_image(image: NDArray[np.uint8]) -> None:
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise SensorDataError(
+            'image_encoding', f'image must be (H, W, 3) uint8, is {image.shape} {image.dtype}'
+        )
+    if image.size == 0:
+        raise SensorDataError('image_empty', f'image is empty: {image.shape}')
+
+
+def _feed_cube(feed: dict[str, Any], radar: object, wanted: CubeInput) -> None:
+    if not isinstance(radar, np.ndarray):
+        raise ModelError('the model reads a radar cube, points were given', 'radar.kind')
+    if radar.shape != wanted.shape:
+        raise SensorDataError(
+            'cube_shape', f'cube has shape {radar.shape}, the model reads {wanted.shape}'
+        )
+    feed['cube'] = np.ascontiguousarray(radar, np.float32)[None]
+
+
+def _polar_returns(polar: NDArray[np.float32]) -> RadarPoints:
+    """Returns from (K, 3) range m, azimuth rad, Doppler m/s."""
+    if not np.isfinite(polar).all():
+        raise ModelError('output return_polar is not finite', 'output return_polar')
+    distance, azimuth, doppler = polar.T
+    position = np.stack(
+        [distance * np.cos(azimuth), distance * np.sin(azimuth), np.zeros_like(distance)], axis=1
+    )
+    return RadarPoints(
+        position=position.astype(np.float32),
+        velocity=doppler.astype(np.float32),
+        rcs=np.zeros(len(polar), np.float32),
+        row=np.arange(len(polar), dtype=np.int32),
+    )
+
+
+def _likelihood(name: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    if not np.isfinite(values).all():
+        raise ModelError(f'output {name} is not finite', f'output {name}')
+    if values.size and (values.min() < -_TOLERANCE or values.max() > 1 + _TOLERANCE):
+        raise ModelError(
+            f'output {name} leaves [0, 1]: [{values.min():g}, {values.max():g}]', f'output {name}'
+        )
+    return np.clip(values, 0, 1)
