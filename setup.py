@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The package for colcon (ament_python) and for pip: one description serves both."""
+
+from glob import glob
+
+from setuptools import find_packages, setup
+
+PACKAGE = 'radar_camera_ssl'
+SHARE = f'share/{PACKAGE}'
+
+setup(
+    name=PACKAGE,
+    version='0.1.0',
+    description='Which pixels are the source of the radar reflections, learnt without labels',
+    maintainer='radar_camera_ssl maintainers',
+    maintainer_email='maintainers@radar-camera-ssl.example',
+    license='Apache-2.0',
+    python_requires='>=3.10',
+    packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
+    data_files=[
+        ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
+        (SHARE, ['package.xml']),
+        (f'{SHARE}/launch', sorted(glob('launch/*.launch.py'))),
+        (f'{SHARE}/config', sorted(glob('config/*'))),
+        (f'{SHARE}/models', sorted(glob('models/*'))),
+    ],
+    # What a vehicle's distribution provides (rclpy, messages) stays out of here: package.xml
+    # names it, and the PyPI wheels of ROS would fight with it. Lower bounds are Jazzy's.
+    install_requires=[
+        'numpy>=1.26',
+        'onnxruntime>=1.17',
+        # Version 5 renumbers OpenCV's types, which breaks cv_bridge.
+        'opencv-python-headless>=4.6,<5',
+        'rosbags>=0.11.7',
+        'rosbags-image>=0.10.4',
+        'tqdm>=4.66',
+    ],
+    extras_require={
+        'evaluation': ['av>=14'],
+        'gpu': ['onnxruntime-gpu>=1.17'],
+        'learning': ['onnx>=1.17', 'torch>=2.6'],
+        # `colcon test` runs nothing unless this extra names pytest. Pytest 9 breaks
+        # launch_testing of Jazzy.
+        'test': ['catkin-pkg', 'hypothesis', 'onnx>=1.17', 'pytest<9', 'pytest-timeout'],
+    },
+    zip_safe=True,
+    entry_points={
+        'console_scripts': [
+            'radar_camera_ssl = radar_camera_ssl.cli:main',
+            'reflection_heatmap_node = radar_camera_ssl.nodes.reflection_heatmap_node:main',
+            'bag_player_node = radar_camera_ssl.nodes.bag_player_node:main',
+        ],
+    },
+)
