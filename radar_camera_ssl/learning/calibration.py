@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Label-free calibration: evidence to probabilities, from aligned against misaligned pairs.
+
+A misaligned image cannot be the source of a return: what its evidence looks like is what
+background looks like. Among aligned pairs a share alpha of the returns (clutter, ghosts, out of
+view) looks the same, and the rest does not. So the ratio of the two densities is
+`L(z) = alpha + (1 - alpha) r(z)`, where r is the ratio of visible source to background, and the
+likelihood of a visible source is `(1 - alpha) r / L`: two-component learning from positive and
+unlabelled data (Elkan and Noto, KDD 2008), with r log-linear in the evidence.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from radar_camera_ssl.learning.network import return_features
+
+
+class LikelihoodCalibration(nn.Module):
+    """Evidence z of a return to the likelihood that a visible cell is its source."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log_slope = nn.Parameter(torch.zeros(()))
+        self.offset = nn.Parameter(torch.zeros(()))
+        # alpha may depend on the return: weak returns are clutter more often than strong ones.
+        self.background = nn.Linear(5, 1)
+        nn.init.zeros_(self.background.weight)
+        nn.init.zeros_(self.background.bias)
+
+    def _parts(self, z: Tensor, returns: Tensor) -> tuple[Tensor, Tensor]:
+        background = self.background(return_features(returns))[..., 0]
+        log_ratio = torch.exp(self.log_slope) * z + self.offset
+        return F.logsigmoid(background), F.logsigmoid(-background) + log_ratio
+
+    def log_ratio(self, z: Tensor, returns: Tensor) -> Tensor:
+        """log L: aligned against misaligned, per return. z (...), returns (..., 4)."""
+        return torch.logsumexp(torch.stack(self._parts(z, returns), -1), -1)
+
+    def forward(self, z: Tensor, returns: Tensor) -> Tensor:
+        """Likelihood in [0, 1] of a visible source, (...)."""
+        nothing, source = self._parts(z, returns)
+        return torch.sigmoid(source - nothing)
+
+
+class AgreementCalibration(nn.Module):
+    """The log ratios of a frame's returns to the probability that frame and image are aligned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Linear(3, 1)
+        nn.init.zeros_(self.layers.weight)
+        nn.init.zeros_(self.layers.bias)
+
+    def forward(self, log_ratio: Tensor, mask: Tensor) -> Tensor:
+        """log_ratio (B, N), mask (B, N) bool to (B,). Without returns: what is known of none."""
+        weight = mask.to(log_ratio.dtype)
+        count = weight.sum(1)
+        total = (log_ratio * weight).sum(1)
+        mean = total / torch.clamp_min(count, 1.0)
+        positive = (torch.relu(log_ratio) * weight).sum(1) / torch.clamp_min(count, 1.0)
+        features = torch.stack((mean, total / 10.0, positive), -1)
+        return torch.sigmoid(self.layers(features)[:, 0])
+
+
+def fit(
+    module: nn.Module, log_odds_loss: object, steps: int = 150, learning_rate: float = 0.5
+) -> float:
+    """Minimise a loss over a module's few parameters by L-BFGS and return what is left of it."""
+    optimiser = torch.optim.LBFGS(
+        module.parameters(), lr=learning_rate, max_iter=steps, line_search_fn='strong_wolfe'
+    )
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        loss = log_odds_loss()  # type: ignore[operator]
+        loss.backward()
+        return loss
+
+    optimiser.step(closure)
+    with torch.no_grad():
+        return float(log_odds_loss())  # type: ignore[operator]
+
+
+def fit_likelihood(
+    calibration: LikelihoodCalibration,
+    aligned: Tensor,
+    misaligned: Tensor,
+    returns: Tensor,
+) -> float:
+    """Fit on evidence of the same returns (n, 4) with their own (n,) and a foreign image (n,)."""
+    background = 1e-3
+
+    def loss() -> Tensor:
+        own = F.softplus(-calibration.log_ratio(aligned, returns)).mean()
+        foreign = F.softplus(calibration.log_ratio(misaligned, returns)).mean()
+        weight = calibration.background.weight
+        return own + foreign + background * (weight**2).sum()
+
+    return fit(calibration, loss)
+
+
+def fit_agreement(
+    calibration: AgreementCalibration, aligned: Tensor, misaligned: Tensor, mask: Tensor
+) -> float:
+    """Fit on log ratios (B, N) of the same frames with their own and with a foreign image."""
+
+    def loss() -> Tensor:
+        own = calibration(aligned, mask).clamp(1e-6, 1 - 1e-6)
+        foreign = calibration(misaligned, mask).clamp(1e-6, 1 - 1e-6)
+        return -(torch.log(own).mean() + torch.log(1.0 - foreign).mean())
+
+    return fit(calibration, loss)
+
+
+def heatmap_gain(intensity: Tensor, where: Tensor, likelihood: float) -> float:
+    """Gain k of `1 - exp(-k intensity)` at which the heatmap is true at the returns themselves.
+
+    intensity (B, h*w); `where` (B, h*w) the mass of held-out returns: at their cells the mean of
+    the heatmap must equal the mean likelihood of those returns. Found by bisection.
+    """
+    weight = where / where.sum()
+    low, high = 1e-4, 1e5
+    for _ in range(60):
+        gain = (low * high) ** 0.5
+        value = float(((1.0 - torch.exp(-gain * intensity)) * weight).sum())
+        low, high = (gain, high) if value < likelihood else (low, gain)
+    return (low * high) ** 0.5

@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The network: what a cell looks like, where a return may lie, and how well the two agree.
+
+Read it top to bottom: `ImageEncoder` gives every cell a descriptor that knows nothing of its
+position; `RigGeometry` tells, from a return's range and azimuth alone, in which cells its source
+may lie (the mounting, learnt without extrinsics); `ReturnEncoder` tells what such a source looks
+like; `Correspondence` joins the three into evidence and posterior.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+STRIDE = 8
+"""Side of a cell in pixels of the model's input."""
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Sizes of the network; part of every checkpoint."""
+
+    height: int = 240
+    width: int = 320
+    descriptor: int = 48
+    hidden: int = 64
+
+    @property
+    def rows(self) -> int:
+        """Rows of the cell grid."""
+        return self.height // STRIDE
+
+    @property
+    def columns(self) -> int:
+        """Columns of the cell grid."""
+        return self.width // STRIDE
+
+
+class ImageEncoder(nn.Module):
+    """Image to one unit descriptor per cell, from a receptive field of 66 pixels.
+
+    Down-sampling is by even kernels (4x4, stride 2, padding 1): their receptive fields are centred
+    on the cell, where strided 3x3 kernels drift by pixels with each layer. A small receptive field
+    and no positional input keep the descriptor local: it cannot match scenes instead of places.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+
+        def stage(inputs: int, outputs: int, *, stride: int) -> nn.Sequential:
+            kernel = 4 if stride == 2 else 3
+            return nn.Sequential(
+                nn.Conv2d(inputs, outputs, kernel, stride, 1, bias=False),
+                nn.BatchNorm2d(outputs),
+                nn.ReLU(inplace=True),
+            )
+
+        self.layers = nn.Sequential(
+            stage(3, 24, stride=2),
+            stage(24, 48, stride=2),
+            stage(48, 48, stride=1),
+            stage(48, 80, stride=2),
+            stage(80, 80, stride=1),
+            stage(80, 80, stride=1),
+            nn.Conv2d(80, descriptor, 1),
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1] to unit descriptors (B, D, h, w)."""
+        return F.normalize(self.layers((image - 0.45) / 0.25), dim=1)
+
+
+class ReturnEncoder(nn.Module):
+    """What the source of a return looks like: a unit descriptor from range, Doppler and RCS.
+
+    Azimuth is kept out: where a return lies is the geometry's business.
+    """
+
+    def __init__(self, descriptor: int, hidden: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(5, hidden),
+            nn.GELU(),
+            nn.Linear(hidden, hidden),
+            nn.GELU(),
+            nn.Linear(hidden, descriptor),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(..., 5) features of `return_features` to unit descriptors (..., D)."""
+        return F.normalize(self.layers(features), dim=-1)
+
+
+def return_features(returns: Tensor) -> Tensor:
+    """Content of returns (..., 4: x, y, velocity, rcs) as (..., 5) numbers of order one."""
+    x, y, velocity, rcs = returns.unbind(-1)
+    distance = torch.sqrt(x * x + y * y + 1e-6)
+    return torch.stack(
+        (
+            torch.log(distance + 1.0) - 3.0,
+            10.0 / (distance + 5.0),
+            velocity / 10.0,
+            torch.tanh(velocity / 2.0),
+            rcs / 10.0,
+        ),
+        -1,
+    )
+
+
+class RigGeometry(nn.Module):
+    """Where the source of a return may lie: a Gaussian over cells, from range and azimuth alone.
+
+    The centre is a pinhole projection whose few numbers (yaw, focal length, horizon, height, lever
+    arm) are learnt, plus a small learnt residual for what a pinhole does not say (distortion, the
+    usual height of things). The widths start wide, so that the contents may find the rig, and
+    narrow as they agree. Mass outside of the image is not in view and is not renormalised.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.rows, self.columns = config.rows, config.columns
+        self.yaw = nn.Parameter(torch.zeros(()))
+        self.log_focal = nn.Parameter(torch.tensor(math.log(0.75)))
+        self.horizon = nn.Parameter(torch.tensor(0.5))
+        self.height = nn.Parameter(torch.tensor(0.8))
+        self.lever_arm = nn.Parameter(torch.zeros(2))
+        last = nn.Linear(32, 5)
+        nn.init.zeros_(last.weight)
+        with torch.no_grad():
+            last.bias.copy_(torch.tensor([0.0, 0.0, math.log(0.12), -2.0, 1.0]))
+        self.residual = nn.Sequential(nn.Linear(4, 32), nn.Tanh(), last)
+
+    def forward(self, returns: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns (..., 4) to centre (..., 2), width (..., 2), both in cells, and log-odds (...).
+
+        The log-odds are those of the source being in view, before the image is looked at.
+        """
+        x, y = returns[..., 0], returns[..., 1]
+        cosine, sine = torch.cos(self.yaw), torch.sin(self.yaw)
+        ahead = cosine * x - sine * y + self.lever_arm[0]
+        left = sine * x + cosine * y + self.lever_arm[1]
+        ahead = torch.clamp_min(ahead, 1.0)
+        azimuth = torch.atan2(y, torch.clamp_min(x, 0.1))
+        distance = torch.sqrt(x * x + y * y + 1e-6)
+        place = torch.stack(
+            (azimuth, torch.log(distance + 1.0) - 3.0, 10.0 / (distance + 5.0), azimuth * azimuth),
+            -1,
+        )
+        r = self.residual(place)
+        focal = torch.exp(self.log_focal) * self.columns
+        u = (self.columns - 1) / 2 - focal * left / ahead + r[..., 0] * 4.0
+        v = self.horizon * (self.rows - 1) + focal * self.height / ahead + r[..., 1] * 4.0
+        width_u = 0.6 + self.columns * torch.exp(r[..., 2])
+        width_v = 0.6 + self.rows * torch.exp(r[..., 3])
+        return torch.stack((u, v), -1), torch.stack((width_u, width_v), -1), r[..., 4]
+
+    def mass(self, centre: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
+        """The Gaussian's mass per row (..., h) and per column (..., w) of the grid."""
+        rows = torch.arange(self.rows, dtype=centre.dtype, device=centre.device)
+        columns = torch.arange(self.columns, dtype=centre.dtype, device=centre.device)
+        return (
+            _normal(rows, centre[..., 1, None], width[..., 1, None]),
+            _normal(columns, centre[..., 0, None], width[..., 0, None]),
+        )
+
+
+def _normal(x: Tensor, mean: Tensor, deviation: Tensor) -> Tensor:
+    """Density of the normal distribution: the mass of a cell, whose side is 1."""
+    return torch.exp(-0.5 * ((x - mean) / deviation) ** 2) / (deviation * 2.5066283)
+
+
+class Correspondence(nn.Module):
+    """Evidence that returns and an image show the same instant, and where.
+
+    For return t and cells c of an image, with prior mass pi(c|t) and pi0(t) = 1 - sum_c pi(c|t):
+    `z(t) = log(pi0(t) + sum_c pi(c|t) exp(s cos(t, f_c)))`: a mixture over the cells and the
+    option that nothing in view is the source (clutter, ghosts, out of view).
+    """
+
+    UNIFORM = 0.05
+    """Share of the prior spread over the whole image, so that a far-off start can learn."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.image_encoder = ImageEncoder(config.descriptor)
+        self.return_encoder = ReturnEncoder(config.descriptor, config.hidden)
+        self.geometry = RigGeometry(config)
+        self.log_scale = nn.Parameter(torch.tensor(math.log(6.0)))
+
+    def prior(
+        self, returns: Tensor, shift: Tensor | None = None, mirrored: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Where the returns' sources may lie, before the image is looked at.
+
+        `shift` (..., 2) in cells moves the prior with an augmented image, `mirrored` (...) bool
+        flips it from left to right; both broadcast against the returns. Gives the Gaussian's mass
+        per row (..., h) and per column (..., w), and the probability of being in view (...).
+        """
+        centre, width, in_view = self.geometry(returns)
+        if shift is not None and mirrored is not None:
+            u = torch.where(mirrored, self.config.columns - 1 - centre[..., 0], centre[..., 0])
+            centre = torch.stack((u, centre[..., 1].expand_as(u)), -1) + shift
+        by_row, by_column = self.geometry.mass(centre, width)
+        return by_row, by_column, torch.sigmoid(in_view)
+
+    def nothing_in_view(self, by_row: Tensor, by_column: Tensor, in_view: Tensor) -> Tensor:
+        """pi0: what the cells leave of the prior. The floor keeps a way out for every return."""
+        inside = (1.0 - self.UNIFORM) * by_row.sum(-1) * by_column.sum(-1) + self.UNIFORM
+        return torch.clamp_min(1.0 - in_view * inside, 0.02)
+
+    def evidence(
+        self, returns: Tensor, descriptors: Tensor, shift: Tensor, mirrored: Tensor
+    ) -> Tensor:
+        """z of every return against every image: (T, 4) and (B, D, h, w) to (T, B).
+
+        The Gaussian is separable, so that the sum over the cells is two matrix products and the
+        (T, B, h*w) prior is never written out.
+        """
+        tokens = self.return_encoder(return_features(returns))
+        by_row, by_column, in_view = self.prior(returns[:, None], shift[None], mirrored[None])
+        in_view = in_view.expand(by_row.shape[:-1])
+        cosine = torch.einsum('td,bdhw->tbhw', tokens, descriptors)
+        likelihood = torch.exp(torch.exp(self.log_scale) * cosine)
+        gaussian = (likelihood @ by_column[..., None])[..., 0]
+        gaussian = (gaussian * by_row).sum(-1)
+        uniform = likelihood.mean((-2, -1))
+        mixture = in_view * ((1.0 - self.UNIFORM) * gaussian + self.UNIFORM * uniform)
+        return torch.log(self.nothing_in_view(by_row, by_column, in_view) + mixture)
+
+    def forward(self, returns: Tensor, descriptors: Tensor) -> tuple[Tensor, Tensor]:
+        """Evidence z (B, N) of each return against its own image, and the posterior over cells.
+
+        returns (B, N, 4), descriptors (B, D, h, w); the posterior (B, N, h*w) sums to at most one:
+        the rest is the probability that nothing in view is the source.
+        """
+        tokens = self.return_encoder(return_features(returns))
+        by_row, by_column, in_view = self.prior(returns)
+        gaussian = (by_row[..., :, None] * by_column[..., None, :]).flatten(-2)
+        cells = self.config.rows * self.config.columns
+        mass = (1.0 - self.UNIFORM) * gaussian + self.UNIFORM / cells
+        cosine = tokens @ descriptors.flatten(2)
+        mass = in_view[..., None] * mass * torch.exp(torch.exp(self.log_scale) * cosine)
+        total = self.nothing_in_view(by_row, by_column, in_view) + mass.sum(-1)
+        return torch.log(total), mass / total[..., None]
