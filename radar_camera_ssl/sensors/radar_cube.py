@@ -88,8 +88,9 @@ def _bin_centres(limits: tuple[float, float], bins: int) -> NDArray[np.float64]:
 def decode_cube(msg: Any) -> NDArray[np.float32]:
     """Decode an Image 32FCn to (R, A, D) float32, dB.
 
-    Rows are range, columns azimuth, channels Doppler. A view of the message's buffer where byte order and values allow. Cells of -inf (the dB of no
-    power) become the smallest finite value of the cube.
+    Rows are range, columns azimuth, channels Doppler. A view of the message's buffer where byte
+    order and values allow. Cells of -inf (the dB of no power) become the smallest finite value
+    of the cube.
     Raises SensorDataError `cube_encoding`, `cube_shape` (zero or absurd size), `cube_truncated`,
     `cube_not_finite` (NaN or +inf, or no finite cell).
     """

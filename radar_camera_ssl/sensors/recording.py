@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any
@@ -95,11 +96,10 @@ class Recording:
 
     @property
     def topics(self) -> dict[str, str]:
-        """Topic to message type, with ground truth; of several types the one with most messages."""
+        """Topic to message type, ground truth included."""
+        # Of several types under one name, the one with most messages.
         by_count = sorted(self._reader.connections, key=lambda connection: connection.msgcount)
-        return dict(sorted((c.topic, c.msgtype) for c in by_count if c.msgcount)) | {
-            c.topic: c.msgtype for c in by_count
-        }
+        return {connection.topic: connection.msgtype for connection in by_count}
 
     @property
     def message_counts(self) -> dict[str, int]:
@@ -180,7 +180,7 @@ class Recording:
             yield connection.topic, connection.msgtype, time_ns, data
 
     def static_transforms(self) -> dict[tuple[str, str], RigidTransform]:
-        """Return (parent, child) to T_parent_child of every tf_static topic; invalid ones left out."""
+        """Return (parent, child) to T_parent_child of every tf_static topic."""
         topics = [
             topic
             for topic, msgtype in self.topics.items()
@@ -204,10 +204,8 @@ class Recording:
         """Return those of the first calibrated CameraInfo, None where there is none."""
         topic = topic or self.find_topic('camera_info')
         for _, _, msg in self.messages([topic] if topic else []):
-            try:
+            with suppress(SensorDataError):
                 return decode_camera_info(msg)
-            except SensorDataError:
-                continue
         return None
 
     def _connections(self, topics: Iterable[str] | None) -> list[Connection]:
