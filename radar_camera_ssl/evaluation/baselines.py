@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Predictions that ignore a sensor: a model that does not beat them has not learnt to match.
+
+| name | knows | pixel | heatmap |
+|---|---|---|---|
+| `centre` | nothing | the image's centre | a Gaussian there |
+| `best_fixed` | all answers | the cell that is right most often | density of sources |
+| `mean_heatmap` | nothing of the frame | peak of the model's mean heatmap | that mean |
+| `image_only` | the image | its most salient pixel | spectral residual saliency |
+| `empty_radar` | the image | | the model's for an empty radar frame |
+| `radar_only` | the radar | the model's prior, else azimuth in an unrotated camera | splat |
+| `another_image` | the radar | the model's, given another moment's image | |
+| `another_radar` | the image | of a random return of another moment | the model's for that |
+| `rcs` | the radar's strength | | |
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from radar_camera_ssl.evaluation import histograms
+from radar_camera_ssl.evaluation.ground_truth import FrameTruth
+from radar_camera_ssl.evaluation.metrics import METRIC_KEYS, Answer, heatmap_at_raster
+from radar_camera_ssl.evaluation.oracle import rcs_likelihood, splat
+from radar_camera_ssl.sensors.geometry import Intrinsics
+from radar_camera_ssl.sensors.radar_points import RadarPoints
+
+BASELINES = (
+    'centre',
+    'best_fixed',
+    'mean_heatmap',
+    'image_only',
+    'empty_radar',
+    'radar_only',
+    'another_image',
+    'another_radar',
+    'rcs',
+)
+
+_SALIENCY_SIDE = 64
+_RADAR_ONLY_SIGMA = np.array([1.0, 1.0]) / 16
+
+
+def centre(count: int, image_size: tuple[int, int], grid: tuple[int, int]) -> Answer:
+    """Every return at the image's centre; heatmap: a Gaussian of a quarter of the image's size.
+
+    Source: the centre prior of the pointing game (Zhang et al., 2016), AVOL-Net's baseline.
+    """
+    height, width = image_size
+    middle = np.array([[(width - 1) / 2, (height - 1) / 2]])
+    quarter = np.array([[width, height]]) / 4
+    heatmap = splat(middle, quarter, np.ones(1), image_size, grid)
+    return Answer(heatmap, np.repeat(middle, count, axis=0))
+
+
+def image_only(image: NDArray[np.uint8], count: int, grid: tuple[int, int]) -> Answer:
+    """What stands out of the image, without any radar: spectral residual saliency.
+
+    Source: Hou and Zhang, "Saliency detection: a spectral residual approach", CVPR 2007.
+    """
+    small = cv2.resize(image, (_SALIENCY_SIDE, _SALIENCY_SIDE), interpolation=cv2.INTER_AREA)
+    grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY).astype(np.float32)
+    spectrum = np.fft.fft2(grey)
+    log_amplitude = np.log(np.abs(spectrum) + 1e-9).astype(np.float32)
+    residual = log_amplitude - cv2.blur(log_amplitude, (3, 3))
+    saliency = np.abs(np.fft.ifft2(np.exp(residual + 1j * np.angle(spectrum)))) ** 2
+    smooth = cv2.GaussianBlur(saliency.astype(np.float32), (0, 0), 2.5)
+    heatmap = cv2.resize(smooth, (grid[1], grid[0]), interpolation=cv2.INTER_AREA)
+    heatmap = np.asarray(heatmap / max(float(heatmap.max()), 1e-12), np.float32)
+    row, column = np.unravel_index(int(np.argmax(heatmap)), grid)
+    height, width = image.shape[:2]
+    peak = cell_centre(int(row), int(column), (height, width), grid)
+    return Answer(heatmap, np.repeat(peak[None], count, axis=0))
+
+
+def radar_only(
+    returns: RadarPoints,
+    image_size: tuple[int, int],
+    grid: tuple[int, int],
+    intrinsics: Intrinsics | None,
+    prior_pixel: NDArray[np.floating[Any]] | None = None,
+) -> Answer:
+    """Where radar alone would point: the model's geometric prior, where it has that output.
+
+    Otherwise the azimuth seen by a camera that looks along the radar's axis, at the image's
+    middle row; without intrinsics that camera sees 90 degrees.
+    """
+    height, width = image_size
+    if prior_pixel is None:
+        if intrinsics is None:
+            focal, middle = width / 2, (width - 1) / 2
+        else:
+            camera = intrinsics.scaled(width, height)
+            focal, middle = camera.matrix[0, 0], camera.matrix[0, 2]
+        azimuth = np.asarray(returns.azimuth, np.float64)
+        ahead = np.abs(azimuth) < np.deg2rad(85)
+        u = np.where(ahead, middle - focal * np.tan(np.where(ahead, azimuth, 0.0)), np.nan)
+        prior_pixel = np.stack([u, np.full(len(u), (height - 1) / 2)], axis=1)
+    likelihood = rcs_likelihood(returns.rcs)
+    sigma = np.broadcast_to(np.array([width, height]) * _RADAR_ONLY_SIGMA, prior_pixel.shape)
+    return Answer(splat(prior_pixel, sigma, likelihood, image_size, grid), prior_pixel)
+
+
+def cell_centre(
+    row: int, column: int, image_size: tuple[int, int], grid: tuple[int, int]
+) -> NDArray[np.float64]:
+    """(u, v) in image pixels of the centre of a grid cell."""
+    return np.array(
+        [
+            (column + 0.5) * image_size[1] / grid[1] - 0.5,
+            (row + 0.5) * image_size[0] / grid[0] - 0.5,
+        ]
+    )
+
+
+class FixedMaps:
+    """Counts from which any answer that is the same for all frames can be scored at the end.
+
+    hits[r, c]: how many true, visible returns would have been right, had they pointed at the
+    centre of cell r, c. positives: how often each sample point lay on a source.
+    """
+
+    def __init__(self, grid: tuple[int, int], raster: tuple[int, int]) -> None:
+        """Start from nothing, for a model's grid and the sample points of `raster_shape`."""
+        self.grid = grid
+        self.raster = raster
+        self.returns = 0.0
+        self.hits = np.zeros(grid)
+        self.frames = 0
+        self.positives = np.zeros(raster[0] * raster[1])
+        self.heatmaps = 0
+        self.heatmap_sum = np.zeros(grid)
+
+    def add_heatmap(self, heatmap: NDArray[np.floating[Any]]) -> None:
+        """Count the model's heatmap of one frame."""
+        self.heatmaps += 1
+        self.heatmap_sum += heatmap
+
+    def add_truth(
+        self, truth: FrameTruth, source: NDArray[np.int64], positive: NDArray[np.bool_]
+    ) -> None:
+        """Count one frame's sources, as for `Tally.add_frame`; positive at the raster."""
+        self.frames += 1
+        self.positives += positive
+        numbers, counts = np.unique(source[truth.visible(source)], return_counts=True)
+        for number, count in zip(numbers, counts, strict=True):
+            self.hits += count * _cells_on_source(truth, int(number), self.grid)
+            self.returns += count
+
+    def merge(self, other: FixedMaps) -> None:
+        """Add another drive's counts; raises ValueError for another grid or raster."""
+        if (self.grid, self.raster) != (other.grid, other.raster):
+            raise ValueError('drives of different image shapes have no common fixed map')
+        self.returns += other.returns
+        self.hits += other.hits
+        self.frames += other.frames
+        self.positives += other.positives
+        self.heatmaps += other.heatmaps
+        self.heatmap_sum += other.heatmap_sum
+
+    def best_fixed(self) -> dict[str, float | None]:
+        """Upper bound of all constant answers: it is chosen with the answers at hand."""
+        values: dict[str, float | None] = dict.fromkeys(METRIC_KEYS)
+        if self.returns:
+            values['pointing_accuracy'] = float(self.hits.max() / self.returns)
+        if self.frames:
+            values.update(self._heatmap_values(self.positives / self.frames))
+        return values
+
+    def mean_heatmap(self) -> dict[str, float | None]:
+        """The model's mean heatmap of the drive as the answer to every frame; no labels."""
+        values: dict[str, float | None] = dict.fromkeys(METRIC_KEYS)
+        if not self.heatmaps:
+            return values
+        mean = (self.heatmap_sum / self.heatmaps).astype(np.float32)
+        if self.returns:
+            peak = np.unravel_index(int(np.argmax(mean)), self.grid)
+            values['pointing_accuracy'] = float(self.hits[peak] / self.returns)
+        if self.frames:
+            values.update(self._heatmap_values(heatmap_at_raster(mean, self.raster)))
+        return values
+
+    def _heatmap_values(self, score: NDArray[np.floating[Any]]) -> dict[str, float | None]:
+        index = histograms.score_bin(score)
+        bins = histograms.SCORE_BINS
+        positive = np.bincount(index, weights=self.positives, minlength=bins).astype(np.float64)
+        total = np.bincount(index, minlength=bins).astype(np.float64) * self.frames
+        negative = np.asarray(total - positive, np.float64)
+        best = histograms.max_f1(positive, negative)
+        return {
+            'heatmap_ap': histograms.average_precision(positive, negative),
+            'heatmap_max_f1': best[0] if best else None,
+        }
+
+
+def _cells_on_source(truth: FrameTruth, source: int, grid: tuple[int, int]) -> NDArray[np.bool_]:
+    """Cells whose centre lies on a source dilated by one cell, to half a cell's size."""
+    rows, columns = grid
+    mask = (truth.instances == source).astype(np.float32)
+    half = cv2.resize(mask, (2 * columns, 2 * rows), interpolation=cv2.INTER_AREA) > 0
+    padded = np.pad(half, 1)
+    across = np.logical_or.reduce([padded[:, i : i + 2 * columns : 2] for i in range(4)])
+    both = [across[i : i + 2 * rows : 2] for i in range(4)]
+    return np.asarray(np.logical_or.reduce(both), np.bool_)

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `evaluate` subcommand."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from radar_camera_ssl.evaluation.evaluate import EvaluationOptions, evaluate_bags
+from radar_camera_ssl.evaluation.summary import figures_table
+from radar_camera_ssl.resources import default_model_path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `evaluate`."""
+    parser.add_argument('bags', metavar='BAG', nargs='+', type=Path, help='sqlite3 or MCAP bag')
+    parser.add_argument('--model', type=Path, help='model file; the shipped points model if none')
+    parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='folder of results')
+    parser.add_argument(
+        '--slop', type=_seconds, default=0.05, metavar='S', help='largest gap of a pair, seconds'
+    )
+    parser.add_argument('--max-pairs', type=_count, metavar='N', help='pairs of each bag at most')
+    parser.add_argument('--image-topic', metavar='T', help='camera topic; found if not given')
+    parser.add_argument('--radar-topic', metavar='T', help='radar topic; found if not given')
+    parser.add_argument('--camera-info-topic', metavar='T', help='found if not given')
+    parser.add_argument(
+        '--field',
+        action='append',
+        default=[],
+        type=_alias,
+        metavar='NAME=FIELD',
+        help='radar field of another name, such as rcs=power; repeat for more',
+    )
+    parser.add_argument('--no-video', action='store_true', help='no overlay.mp4 and overlay.png')
+    parser.add_argument(
+        '--record', action='store_true', help='also a bag of heatmaps and reflections'
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate, write the results and print the figures; returns the exit code."""
+    options = EvaluationOptions(
+        slop_s=args.slop,
+        image_topic=args.image_topic,
+        radar_topic=args.radar_topic,
+        camera_info_topic=args.camera_info_topic,
+        field_aliases=dict(args.field) or None,
+        max_pairs=args.max_pairs,
+    )
+    with tqdm(unit='pair', disable=not sys.stderr.isatty()) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        metrics = evaluate_bags(
+            args.bags,
+            args.model or default_model_path(),
+            args.out,
+            record=args.record,
+            overlay=not args.no_video,
+            progress=progress,
+            options=options,
+        )
+    print(figures_table(metrics))
+    for note in metrics['notes']:
+        print(f'note: {note}')
+    print(f'{metrics["pairs"]} pairs; {args.out / "report.html"}')
+    if metrics['pairs'] == 0:
+        print('no radar frame had an image within the slop', file=sys.stderr)
+        return 1
+    return 0
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and value > 0):
+        raise argparse.ArgumentTypeError(f'{text} is not a positive number of seconds')
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f'{text} is not a positive number')
+    return value
+
+
+def _alias(text: str) -> tuple[str, str]:
+    name, equals, field = text.partition('=')
+    if not (name and equals and field):
+        raise argparse.ArgumentTypeError(f'{text} is not NAME=FIELD')
+    return name, field

@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One drive's frames scored as they come: the model, its baselines and the oracle."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radar_camera_ssl.evaluation import baselines
+from radar_camera_ssl.evaluation.ground_truth import FrameTruth
+from radar_camera_ssl.evaluation.histograms import precision_recall
+from radar_camera_ssl.evaluation.metrics import (
+    Answer,
+    BlockedTally,
+    Prediction,
+    Tally,
+    confidence_95,
+    raster_shape,
+    sources_at_raster,
+    total_of,
+)
+from radar_camera_ssl.evaluation.oracle import ProjectionOracle, rcs_likelihood
+from radar_camera_ssl.evaluation.replay import RadarFrame
+from radar_camera_ssl.inference.model import Correspondence, CorrespondenceModel
+from radar_camera_ssl.sensors.geometry import Intrinsics
+from radar_camera_ssl.sensors.radar_points import RadarPoints
+
+# Below this the scene has hardly changed: not another moment.
+MISMATCH_S = 0.5
+# A baseline that ignores a sensor must see a different scene.
+BLIND_S = 2.0
+_HELD_MOMENTS = 16
+
+_FRAMEWISE_BASELINES = (
+    'centre',
+    'image_only',
+    'empty_radar',
+    'radar_only',
+    'another_image',
+    'another_radar',
+    'rcs',
+)
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Points of the curves behind the figures, each in [0, 1]; None where not measured."""
+
+    recall: NDArray[np.float64] | None = None
+    precision: NDArray[np.float64] | None = None
+    oracle_recall: NDArray[np.float64] | None = None
+    oracle_precision: NDArray[np.float64] | None = None
+    confidence: NDArray[np.float64] | None = None
+    frequency: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True)
+class _Moment:
+    stamp: int
+    radar: RadarFrame
+    truth: FrameTruth | None
+
+
+class DriveEvaluation:
+    """Accumulates figures over one drive, in memory that does not grow with its length.
+
+    Feed it frames in order with `add`; it runs the model again only on every `blind_stride`-th
+    frame: with an empty radar frame, with another moment's radar, and with another drive's.
+    """
+
+    def __init__(
+        self,
+        model: CorrespondenceModel,
+        intrinsics: Intrinsics | None = None,
+        oracle: ProjectionOracle | None = None,
+        other_drive: Sequence[RadarFrame] = (),
+        blind_stride: int = 4,
+        seed: int = 0,
+    ) -> None:
+        """Start a drive.
+
+        intrinsics: for angles, None without camera_info. oracle: None without extrinsics.
+        other_drive: radar frames of another drive, for misaligned pairs.
+        """
+        self._model = model
+        self._intrinsics = intrinsics
+        self._oracle = oracle
+        self._other_drive = list(other_drive)
+        self._stride = blind_stride
+        self._rng = np.random.default_rng(seed)
+        self._moments: deque[_Moment] = deque(maxlen=_HELD_MOMENTS)
+        self._by_row = model.metadata.radar.kind == 'points'
+        self.grid = (model.metadata.grid.rows, model.metadata.grid.columns)
+        self.frames = 0
+        self.frames_with_truth = 0
+        self.blocks = BlockedTally()
+        self.baselines = {name: Tally() for name in _FRAMEWISE_BASELINES}
+        self.oracle_tally = Tally()
+        self._merged: list[Tally] = []
+        self.fixed: baselines.FixedMaps | None = None
+
+    def add(
+        self,
+        stamp: int,
+        image: NDArray[np.uint8],
+        radar: RadarFrame,
+        truth: FrameTruth | None,
+        correspondence: Correspondence | None = None,
+    ) -> Correspondence:
+        """Score one pair (stamp in ns of its image); returns the model's answer.
+
+        correspondence: the model's answer where the caller already has it. truth None: only what
+        needs no ground truth is counted. Raises ValueError when the ground truth does not fit the
+        image.
+        """
+        if truth is not None and truth.instances.shape != image.shape[:2]:
+            raise ValueError(
+                f'ground truth of {truth.instances.shape} for an image of {image.shape[:2]}'
+            )
+        if correspondence is None:
+            correspondence = self._infer(image, radar)
+        tally = self.blocks.at(stamp)
+        tally.add_agreement(correspondence.agreement, aligned=True)
+        if self.fixed is None:
+            self.fixed = baselines.FixedMaps(self.grid, raster_shape(*image.shape[:2]))
+        if self.fixed.raster == raster_shape(*image.shape[:2]):
+            self.fixed.add_heatmap(correspondence.heatmap)
+        scorer = None
+        if truth is not None:
+            self.frames_with_truth += 1
+            source = truth.source_of(correspondence.returns, self._by_row)
+            scorer = _Scorer(truth, source, self._margin(image), self._intrinsics)
+            scorer.score(tally, correspondence)
+            self._score_sighted(scorer, image, correspondence)
+        if self.frames % self._stride == 0:
+            self._probe(tally, stamp, image, scorer, correspondence)
+            self._moments.append(_Moment(stamp, radar, truth))
+        self.frames += 1
+        return correspondence
+
+    def _infer(self, image: NDArray[np.uint8], radar: RadarFrame) -> Correspondence:
+        return self._model.infer(image, radar, self._intrinsics)
+
+    def _margin(self, image: NDArray[np.uint8]) -> tuple[float, float]:
+        return image.shape[1] / self.grid[1], image.shape[0] / self.grid[0]
+
+    def _score_sighted(
+        self, scorer: _Scorer, image: NDArray[np.uint8], correspondence: Correspondence
+    ) -> None:
+        """Score what costs no inference: on every frame."""
+        returns, size = correspondence.returns, (image.shape[0], image.shape[1])
+        count, tallies = len(returns), self.baselines
+        scorer.score(tallies['centre'], baselines.centre(count, size, self.grid))
+        scorer.score(tallies['image_only'], baselines.image_only(image, count, self.grid))
+        prior = getattr(correspondence, 'prior_pixel', None)
+        scorer.score(
+            tallies['radar_only'],
+            baselines.radar_only(returns, size, self.grid, self._intrinsics, prior),
+        )
+        scorer.score(tallies['rcs'], Answer(likelihood=rcs_likelihood(returns.rcs)))
+        if self._oracle is not None:
+            scorer.score(self.oracle_tally, self._oracle.answer(returns, size, self.grid))
+
+    def _probe(
+        self,
+        tally: Tally,
+        stamp: int,
+        image: NDArray[np.uint8],
+        scorer: _Scorer | None,
+        correspondence: Correspondence,
+    ) -> None:
+        """Run the model on what does not belong together."""
+        if self._by_row:
+            empty = self._infer(image, RadarPoints.empty())
+            tally.add_empty(empty.heatmap, (image.shape[0], image.shape[1]))
+            if scorer is not None:
+                scorer.score(self.baselines['empty_radar'], Answer(heatmap=empty.heatmap))
+        if scorer is not None and self.fixed is not None:
+            shape = raster_shape(*image.shape[:2])
+            if self.fixed.raster == shape:
+                self.fixed.add_truth(scorer.truth, scorer.source, scorer.positive)
+        others = [m for m in self._moments if abs(m.stamp - stamp) >= MISMATCH_S * 1e9]
+        if others:
+            other = others[int(self._rng.integers(len(others)))]
+            swapped = self._infer(image, other.radar)
+            tally.add_agreement(swapped.agreement, aligned=False)
+            if abs(other.stamp - stamp) >= BLIND_S * 1e9:
+                self._score_swapped(scorer, image, swapped, other, len(correspondence.returns))
+        if self._other_drive:
+            radar = self._other_drive[int(self._rng.integers(len(self._other_drive)))]
+            foreign = self._infer(image, radar)
+            tally.add_agreement(foreign.agreement, aligned=False)
+
+    def _score_swapped(
+        self,
+        scorer: _Scorer | None,
+        image: NDArray[np.uint8],
+        swapped: Correspondence,
+        other: _Moment,
+        count: int,
+    ) -> None:
+        """Score an answer to this image and another moment's radar against either moment."""
+        if scorer is not None:
+            pixel = None
+            if len(swapped.returns):
+                pixel = swapped.pixel[self._rng.integers(len(swapped.returns), size=count)]
+            scorer.score(self.baselines['another_radar'], Answer(swapped.heatmap, pixel))
+        if other.truth is not None:
+            source = other.truth.source_of(swapped.returns, self._by_row)
+            there = _Scorer(other.truth, source, self._margin(image), self._intrinsics)
+            there.score(
+                self.baselines['another_image'],
+                Answer(pixel=swapped.pixel, likelihood=swapped.likelihood),
+            )
+
+    def merge(self, other: DriveEvaluation) -> None:
+        """Add another drive's counts (time blocks stay apart, for the confidence intervals)."""
+        self.frames += other.frames
+        self.frames_with_truth += other.frames_with_truth
+        self._merged += other.all_blocks
+        for name, tally in self.baselines.items():
+            tally.merge(other.baselines[name])
+        self.oracle_tally.merge(other.oracle_tally)
+        if self.fixed is not None and other.fixed is not None:
+            if (self.fixed.grid, self.fixed.raster) == (other.fixed.grid, other.fixed.raster):
+                self.fixed.merge(other.fixed)
+            else:
+                self.fixed = None
+
+    @property
+    def all_blocks(self) -> list[Tally]:
+        """Tallies of this drive's time blocks, and of drives merged into it."""
+        return [*self.blocks.blocks, *self._merged]
+
+    def values(self) -> dict[str, Any]:
+        """Metrics of METRIC_KEYS, `confidence_95`, `baselines` and `oracle`, for metrics.json."""
+        blocks = self.all_blocks
+        result: dict[str, Any] = dict(total_of(blocks).values())
+        result['confidence_95'] = confidence_95(blocks)
+        figures = {name: tally.values() for name, tally in self.baselines.items()}
+        if self.fixed is not None:
+            figures['best_fixed'] = self.fixed.best_fixed()
+            figures['mean_heatmap'] = self.fixed.mean_heatmap()
+        result['baselines'] = {
+            name: figures[name] for name in baselines.BASELINES if name in figures
+        }
+        result['oracle'] = self.oracle_tally.values() if self._oracle is not None else None
+        return result
+
+    def curves(self) -> Curves:
+        """Precision over recall, and how often what has a likelihood is a source."""
+        total = total_of(self.all_blocks)
+        recall = precision = oracle_recall = oracle_precision = confidence = frequency = None
+        if total.heat_positive.sum() > 0:
+            precision, recall = precision_recall(total.heat_positive, total.heat_negative)
+            samples, likelihood, positives = total.reliability
+            used = samples > 0
+            confidence, frequency = (
+                likelihood[used] / samples[used],
+                positives[used] / samples[used],
+            )
+        held = self.oracle_tally
+        if held.heat_positive.sum() > 0:
+            oracle_precision, oracle_recall = precision_recall(
+                held.heat_positive, held.heat_negative
+            )
+        return Curves(recall, precision, oracle_recall, oracle_precision, confidence, frequency)
+
+
+class _Scorer:
+    """One frame's truth, prepared once for all predictions of it."""
+
+    def __init__(
+        self,
+        truth: FrameTruth,
+        source: NDArray[np.int64],
+        margin: tuple[float, float],
+        intrinsics: Intrinsics | None,
+    ) -> None:
+        self.truth = truth
+        self.source = source
+        self.positive = sources_at_raster(truth, raster_shape(*truth.instances.shape))
+        self._margin = margin
+        self._intrinsics = intrinsics
+
+    def score(self, tally: Tally, prediction: Prediction) -> None:
+        tally.add_frame(
+            prediction, self.source, self.truth, self._margin, self._intrinsics, self.positive
+        )

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How figures are said: which ones first, in which unit, beside what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# Key in metrics.json to what a person calls it, in the order in which they are told.
+HEADLINES = {
+    'pointing_accuracy': 'Returns that point at their source',
+    'pointing_accuracy_strict': 'the same, without a cell of tolerance',
+    'column_error_deg': 'Median horizontal error',
+    'heatmap_ap': 'Heatmap, average precision',
+    'heatmap_max_f1': 'Heatmap, best F1',
+    'ciou': 'Heatmap, overlap with the sources',
+    'ghost_auroc': 'True returns told from ghosts (AUROC)',
+    'ece': 'Calibration error of the heatmap',
+    'lit_area_empty_radar': 'Image lit without any return',
+    'mismatch_auroc': 'Misaligned pairs noticed (AUROC)',
+}
+_DEGREES = ('column_error_deg', 'column_error_p90_deg')
+_SMALLER_IS_BETTER = (*_DEGREES, 'ece', 'lit_area_empty_radar')
+
+
+def best_baseline(
+    figures: dict[str, dict[str, float | None]], key: str
+) -> tuple[str, float] | None:
+    """Name and value of the baseline that is best at a metric; None where none has it."""
+    known = [(name, value) for name, row in figures.items() if (value := row.get(key)) is not None]
+    if not known:
+        return None
+    choose = min if key in _SMALLER_IS_BETTER else max
+    return choose(known, key=lambda item: item[1])
+
+
+def format_figure(key: str, value: float | None) -> str:
+    """Figure as text, with its unit; a dash for None."""
+    if value is None:
+        return '–'
+    return f'{value:.2f}°' if key in _DEGREES else f'{value:.3f}'
+
+
+def figures_table(metrics: dict[str, Any]) -> str:
+    """Text table: value, best blind baseline and oracle of every headline figure."""
+    lines = [f'{"":26}{"model":>10}  {"best blind baseline":<26}{"oracle":>8}']
+    for key in HEADLINES:
+        best = best_baseline(metrics['baselines'], key)
+        shown = f'{format_figure(key, best[1])} {best[0]}' if best else '–'
+        oracle = metrics['oracle'][key] if metrics['oracle'] else None
+        lines.append(
+            f'{key:26}{format_figure(key, metrics[key]):>10}  {shown:<26}'
+            f'{format_figure(key, oracle):>8}'
+        )
+    return '\n'.join(lines)
