@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The strip along the top of an overlay: colour scale, counts, agreement and a caption."""
+"""What an overlay says in words: a strip along the top, a caption at the bottom left."""
 
 from __future__ import annotations
 
@@ -30,12 +30,11 @@ Patch = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Legend:
-    """Contents: returns by their mark, agreement in [0, 1], and a line of the caller's."""
+    """Contents of the strip: returns by their mark, and the agreement in [0, 1]."""
 
     matched: int
     ghosts: int
     agreement: float
-    caption: str = ''
 
 
 def draw_legend(canvas: NDArray[np.uint8], legend: Legend, scale: float) -> None:
@@ -67,13 +66,24 @@ def draw_legend(canvas: NDArray[np.uint8], legend: Legend, scale: float) -> None
     for _, patch in sorted(fitting, key=lambda entry: entry[0]):
         line[:, left : left + patch.shape[1]] = patch
         left += patch.shape[1] + gap
-    if legend.caption:
-        caption = _text(legend.caption, _QUIET_COLOUR, scale)
-        if caption.shape[1] <= room:
-            line[:, width - gap // 2 - caption.shape[1] : width - gap // 2] = caption
-    dark = np.full_like(line, _STRIP_COLOUR)
-    ground = cv2.addWeighted(canvas[:strip], 1 - _STRIP_OPACITY, dark, _STRIP_OPACITY, 0)
-    canvas[:strip] = cv2.max(ground, line)
+    _lay(canvas[:strip], line)
+
+
+def draw_caption(canvas: NDArray[np.uint8], caption: str, scale: float) -> None:
+    """Write one line (ASCII) at the bottom left of ``canvas``, in place, cut at its width."""
+    height, width = canvas.shape[:2]
+    if 4 * round(_STRIP_PX * scale) > height:
+        return
+    side = _blank(round(0.5 * _GAP_PX * scale), scale)
+    patch = np.hstack([side, _text(caption, _TEXT_COLOUR, scale), side])[:, :width]
+    _lay(canvas[height - patch.shape[0] :, : patch.shape[1]], patch)
+
+
+def _lay(ground: NDArray[np.uint8], patch: Patch) -> None:
+    """Darken ``ground`` in place and lay a patch on it; both (h, w, 3)."""
+    dark = np.full_like(ground, _STRIP_COLOUR)
+    darkened = cv2.addWeighted(ground, 1 - _STRIP_OPACITY, dark, _STRIP_OPACITY, 0)
+    ground[:] = cv2.max(darkened, patch)
 
 
 @lru_cache(maxsize=64)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .colour_map import blend, to_levels
-from .legend import Legend, draw_legend
+from .legend import Legend, draw_caption, draw_legend
 from .marks import draw_ghost, draw_source
 from .model import Correspondence
 
@@ -33,8 +33,8 @@ def draw_overlay(
     is laid over it, transparent where it is near zero, with a thin line at likelihood 0.5. Each
     return is marked at its pixel: a disc where it has a source, the larger the nearer; a grey
     cross where it is taken for a ghost (likelihood below ``GHOST_BELOW``). ``legend`` adds a strip
-    along the top with the colour scale, the counts, the agreement and ``caption``, as far as they
-    fit.
+    along the top with the colour scale, the counts and the agreement, as far as they fit;
+    ``caption`` (ASCII) is written at the bottom left.
     """
     height, width = image.shape[:2]
     levels = to_levels(correspondence.heatmap, height, width)
@@ -48,9 +48,10 @@ def draw_overlay(
             matched=int(source.sum()),
             ghosts=int((~source).sum()),
             agreement=correspondence.agreement,
-            caption=caption,
         )
         draw_legend(canvas, content, scale)
+    if caption:
+        draw_caption(canvas, caption, scale)
     return canvas
 
 

@@ -33,6 +33,11 @@ class Tensor:
         """The shape alone."""
         return tuple(size for size, _ in self.shape)
 
+    @property
+    def numpy_name(self) -> str:
+        """The type by NumPy's name; ``dtype`` is ONNX Runtime's."""
+        return 'float32' if self.dtype == 'float' else self.dtype
+
 
 _BATCH = (1, '')
 
