@@ -76,8 +76,9 @@ class PointsInput:
 class CubeInput:
     """A model that reads a power cube: tensor ``cube`` (1, R, A, D), float32, dB.
 
-    The limits are those of the outermost bin edges: metres, radians (positive to the left) and
-    metres per second (positive receding). ``returns`` is the number K the network selects.
+    The limits are the outer edges of the first and the last bin: metres, radians (positive to
+    the left) and metres per second (positive receding); an axis may run downwards. ``returns`` is
+    the number K the network selects.
     """
 
     kind: ClassVar[str] = 'cube'
@@ -279,14 +280,15 @@ class _Object:
         return value
 
     def limits(self, name: str, low: float, high: float) -> tuple[float, float]:
-        """Two increasing numbers within [low, high]."""
+        """Two different numbers within [low, high]; an axis may run either way."""
         values = self.array(name, 2)
         for value in values:
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise ModelMetadataError(self.path(name), f'must be numbers, is {values!r}')
-        if not low <= values[0] < values[1] <= high:
+        inside = all(low <= value <= high for value in values)
+        if not inside or values[0] == values[1]:
             raise ModelMetadataError(
-                self.path(name), f'must increase within [{low:g}, {high:g}], is {values!r}'
+                self.path(name), f'must differ, within [{low:g}, {high:g}]; is {values!r}'
             )
         return float(values[0]), float(values[1])
 

@@ -54,7 +54,7 @@ def as_lines(model: CorrespondenceModel, path: Path) -> Iterator[str]:
     """The description of ``model``, read from ``path``, for a person."""
     metadata = model.metadata
     camera, grid = metadata.camera, metadata.grid
-    yield _line('Model', f'{path} ({path.stat().st_size / 1e6:.2f} MB)')
+    yield _line('Model', f'{path} ({path.stat().st_size / 1000:,.0f} kB)')
     yield _line('sha256', model.sha256)
     yield _line('Licence', metadata.licence)
     yield from _radar(metadata.radar)
@@ -67,8 +67,8 @@ def as_lines(model: CorrespondenceModel, path: Path) -> Iterator[str]:
     yield _line('Heatmap', f'{grid.columns} x {grid.rows} cells of {cell}')
     yield from _section('Calibration', metadata.calibration)
     yield from _section('Training', metadata.training)
-    yield _line('Inputs', ', '.join(_signature(t) for t in input_tensors(metadata)))
-    yield _line('Outputs', ', '.join(_signature(t) for t in output_tensors(metadata)))
+    yield from _tensors('Inputs', input_tensors(metadata))
+    yield from _tensors('Outputs', output_tensors(metadata))
     yield _line('Providers', ', '.join(available_providers()) + ' (in this build of ONNX Runtime)')
 
 
@@ -122,9 +122,8 @@ def _tensor(tensor: Tensor) -> dict[str, Any]:
     return {'name': tensor.name, 'dtype': tensor.numpy_name, 'shape': list(tensor.sizes)}
 
 
-def _signature(tensor: Tensor) -> str:
-    return f'{tensor.name} {_shape(tensor.sizes)} {tensor.numpy_name}'
-
-
-def _shape(sizes: Sequence[int]) -> str:
-    return '(' + ', '.join(str(size) for size in sizes) + (',)' if len(sizes) == 1 else ')')
+def _tensors(label: str, tensors: Sequence[Tensor]) -> Iterator[str]:
+    for tensor in tensors:
+        shape = ' x '.join(str(size) for size in tensor.sizes)
+        yield _line(label, f'{tensor.name:<13}{tensor.numpy_name:<9}{shape}')
+        label = ''
