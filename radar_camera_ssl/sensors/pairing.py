@@ -25,7 +25,7 @@ MIN_JUMP_S = 0.1
 # After one stream jumped back, the other is expected to follow before it advances by this much.
 FOLLOW_S = 1.0
 # Frames from whose stamps period and lateness of a stream are learnt, and how many are enough.
-LEARNING_FRAMES = 64
+LEARNING_FRAMES = 32
 MIN_LEARNING_FRAMES = 4
 
 
@@ -185,8 +185,8 @@ class NearestTimePairing:
     def flush(self) -> list[Pair]:
         """End both streams: return the remaining pairs, drop the rest; ready for new streams."""
         pairs = []
-        while (front := self._front()) is not None:
-            pairs.append(self._leave(*front))
+        while front := self._front():
+            pairs.append(self._leave(*front[0]))
         self.clear('no_partner')
         return pairs
 
@@ -233,8 +233,8 @@ class NearestTimePairing:
         pairs = self._settle()
         while len(own.stamps) > self.queue_size:
             front = self._front()
-            if front is not None and (front[0] if own is self._radar else front[1]) == 0:
-                pairs.append(self._leave(*front))
+            if front and front[0][0 if own is self._radar else 1] == 0:
+                pairs.append(self._leave(*front[0]))
             else:
                 own.drop_first(1, 'queue_overflow')
             pairs += self._settle()
@@ -265,9 +265,9 @@ class NearestTimePairing:
             self._expire(self._radar, self._image)
             self._expire(self._image, self._radar)
             front = self._front()
-            if front is None or not self._is_final(*front):
+            if not front or not self._is_final(front):
                 return pairs
-            pairs.append(self._leave(*front))
+            pairs.append(self._leave(*front[0]))
 
     def _expire(self, own: Stream, other: Stream) -> None:
         """Drop the oldest frames when the other stream has passed them by more than slop."""
@@ -283,11 +283,11 @@ class NearestTimePairing:
                 count += 1
         own.drop_first(count, 'no_partner')
 
-    def _front(self) -> tuple[int, int] | None:
-        """Indices (radar, image) of the first pair of the best assignment, None if there is none.
+    def _front(self) -> list[tuple[int, int]]:
+        """Pairs of the best assignment as indices (radar, image), for the first group of frames.
 
-        Only the first group of frames that compete with each other is looked at: frames within
-        slop of one another, directly or through others.
+        A group are frames within slop of one another, directly or through others: what is paired
+        in it does not depend on the frames outside.
         """
         radar, image, slop = self._radar.stamps, self._image.stamps, self._slop
         a = b = 0
@@ -299,21 +299,21 @@ class NearestTimePairing:
             else:
                 break
         else:
-            return None
+            return []
         end = bisect_right(image, radar[a] + slop, b)
         if a + 1 == len(radar) or radar[a + 1] - slop > image[end - 1]:
-            return a, min(range(b, end), key=lambda k: abs(image[k] - radar[a]))
+            return [(a, min(range(b, end), key=lambda k: abs(image[k] - radar[a])))]
         return self._best_assignment(a, b)
 
-    def _best_assignment(self, a: int, first: int) -> tuple[int, int]:
-        """First pair of the best assignment of a group that starts with radar `a`.
+    def _best_assignment(self, a: int, first: int) -> list[tuple[int, int]]:
+        """Pairs of the best assignment of a group that starts with radar `a`, image `first`.
 
         Dynamic programming over radar frames (outer) and images (inner): best[k] is the largest
-        sum over the radar frames so far and the first k images of the group, with the first pair
-        that leads to it.
+        sum over the radar frames so far and the first k images of the group, with the chain of
+        pairs that leads to it.
         """
         radar, image, slop = self._radar.stamps, self._image.stamps, self._slop
-        best: list[tuple[int, tuple[int, int]]] = [(0, (-1, -1))]
+        best: list[tuple[int, Any]] = [(0, None)]
         begin, end = first, first
         while a < len(radar):
             begin = bisect_left(image, radar[a] - slop, begin)
@@ -323,22 +323,39 @@ class NearestTimePairing:
             best += [best[-1]] * (end - first + 1 - len(best))
             row = best[: begin - first + 1]
             for k in range(begin, end):
-                total, pair = best[k - first]
+                total, chain = best[k - first]
                 # One more than the benefit, so that a pair at exactly slop is a pair.
                 total += slop + 1 - abs(image[k] - radar[a])
                 keep = max(row[-1], best[k - first + 1], key=_total)
-                row.append((total, pair if pair[0] >= 0 else (a, k)) if total > keep[0] else keep)
+                row.append((total, (chain, (a, k))) if total > keep[0] else keep)
             best = row
             a += 1
-        return best[-1][1]
+        pairs, chain = [], best[-1][1]
+        while chain is not None:
+            chain, pair = chain
+            pairs.append(pair)
+        return pairs[::-1]
 
-    def _is_final(self, a: int, b: int) -> bool:
-        """Whether no frame that can still come is nearer to one of the two than they are."""
-        radar, image = self._radar.stamps[a], self._image.stamps[b]
-        gap = abs(radar - image)
-        return self._has_passed(self._image, radar + gap, self._radar) and self._has_passed(
-            self._radar, image + gap, self._image
-        )
+    def _is_final(self, pairs: list[tuple[int, int]]) -> bool:
+        """Whether nothing that can still come would change the first of these pairs.
+
+        No coming frame may be nearer to either of its two. Where one of the two had to give way,
+        its nearest partner being taken by the next pair, that pair must be final as well: a
+        coming frame that serves it better sets the partner free.
+        """
+        for a, b in pairs:
+            radar, image = self._radar.stamps[a], self._image.stamps[b]
+            gap = abs(radar - image)
+            if not self._has_passed(self._image, radar + gap, self._radar):
+                return False
+            if not self._has_passed(self._radar, image + gap, self._image):
+                return False
+            if not (
+                _is_nearer(self._image.stamps, b + 1, radar, gap)
+                or _is_nearer(self._radar.stamps, a + 1, image, gap)
+            ):
+                break
+        return True
 
     def _has_passed(self, stream: Stream, stamp: int, other: Stream) -> bool:
         """Whether `stream` brings nothing before `stamp` any more, or is overdue with it."""
@@ -353,5 +370,9 @@ class NearestTimePairing:
         return Pair(radar_stamp, image_stamp, radar, image)
 
 
-def _total(entry: tuple[int, tuple[int, int]]) -> int:
+def _total(entry: tuple[int, Any]) -> int:
     return entry[0]
+
+
+def _is_nearer(stamps: list[int], index: int, stamp: int, gap: int) -> bool:
+    return index < len(stamps) and abs(stamps[index] - stamp) < gap
