@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node's publishers and what each pair makes them say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.lifecycle import LifecycleNode
+from rclpy.lifecycle.publisher import LifecyclePublisher
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+
+from radar_camera_ssl.inference.overlay import draw_overlay
+
+from . import conversions, qos
+
+if TYPE_CHECKING:
+    from radar_camera_ssl.inference.model import Correspondence
+
+TOPICS = {
+    'heatmap': ('~/output/heatmap', Image),
+    'camera_info': ('~/output/camera_info', CameraInfo),
+    'overlay': ('~/output/overlay', Image),
+    'overlay/compressed': ('~/output/overlay/compressed', CompressedImage),
+    'reflections': ('~/output/reflections', PointCloud2),
+}
+
+
+class Outputs:
+    """Lifecycle publishers of all outputs; `publish` is called by the worker's thread alone."""
+
+    def __init__(
+        self,
+        node: LifecycleNode,
+        depth: int,
+        resolution: Callable[[], str],
+        camera_info: Callable[[], CameraInfo | None],
+        on_mismatch: qos.OnMismatch,
+    ) -> None:
+        """Create the publishers.
+
+        `resolution()` is `grid` or `camera`; `camera_info()` the last valid one received.
+        """
+        self._node = node
+        self._resolution, self._camera_info = resolution, camera_info
+        self._publishers: dict[str, LifecyclePublisher] = {
+            name: node.create_lifecycle_publisher(
+                message_type,
+                topic,
+                qos.profile('reliable', depth),
+                event_callbacks=qos.publisher_events(node.resolve_topic_name(topic), on_mismatch),
+            )
+            for name, (topic, message_type) in TOPICS.items()
+        }
+
+    def destroy(self) -> None:
+        """Take the publishers down."""
+        for publisher in self._publishers.values():
+            self._node.destroy_lifecycle_publisher(publisher)
+        self._publishers = {}
+
+    def publish(
+        self,
+        radar: Any,
+        image_message: Any,
+        image: NDArray[np.uint8],
+        correspondence: Correspondence,
+    ) -> None:
+        """Publish what one pair gave: stamps and frames are the sensors', never `now`."""
+        header = image_message.header
+        height, width = image.shape[:2]
+        heatmap = conversions.heatmap_at(correspondence.heatmap, self._resolution(), height, width)
+        self._publishers['heatmap'].publish(conversions.heatmap_message(heatmap, header))
+        self._publish_camera_info(heatmap.shape, header)
+        self._publishers['reflections'].publish(
+            conversions.reflections_message(correspondence, radar)
+        )
+        self._publish_overlay(image, correspondence, header)
+
+    def _publish_camera_info(self, shape: tuple[int, ...], header: Any) -> None:
+        info = self._camera_info()
+        if info is None:
+            return
+        scaled = conversions.scaled_camera_info(info, shape[1], shape[0], header)
+        self._publishers['camera_info'].publish(scaled)
+
+    def _publish_overlay(
+        self, image: NDArray[np.uint8], correspondence: Correspondence, header: Any
+    ) -> None:
+        raw, compressed = (self._publishers[name] for name in ('overlay', 'overlay/compressed'))
+        wanted = [p for p in (raw, compressed) if p.get_subscription_count() > 0]
+        if not wanted:
+            return
+        overlay = draw_overlay(image, correspondence)
+        if raw in wanted:
+            raw.publish(conversions.image_message(overlay, 'bgr8', header))
+        if compressed in wanted:
+            compressed.publish(conversions.compressed_message(overlay, header))

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What lives from configure to cleanup: the model, pairing, queue and monitor, built as one.
+
+Knows no ROS, so that a configuration can be checked, and fail with a reason, without a node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from radar_camera_ssl.inference.model import CorrespondenceModel, ModelError
+from radar_camera_ssl.model_metadata import CubeInput
+from radar_camera_ssl.sensors.pairing import Pair
+
+from .decoding import ImageDecoder, RadarDecoder, image_decoder, radar_decoder
+from .intake import Intake
+from .monitor import WorkerMonitor
+from .pair_queue import PairQueue
+from .parameters import Settings
+from .shipped_files import share_directories, shipped_file
+from .synchronizers import make_synchronizer
+
+
+@dataclass(frozen=True)
+class Session:
+    """The parts of a configured node."""
+
+    model: CorrespondenceModel
+    model_path: str
+    decode_image: ImageDecoder
+    decode_radar: RadarDecoder
+    queue: PairQueue[Pair]
+    intake: Intake
+    monitor: WorkerMonitor
+
+    @property
+    def model_facts(self) -> dict[str, str]:
+        """What the diagnostics say about the model."""
+        return {
+            'model.path': self.model_path,
+            'model.sha256': self.model.sha256,
+            'model.radar': self.model.metadata.radar.kind,
+            'provider': self.model.provider,
+        }
+
+
+def open_session(settings: Settings, on_drop: Callable[[str, str], None]) -> Session:
+    """Load the model and build the parts.
+
+    Raises ModelError for a model that is missing, broken or does not fit the settings, and
+    MissingPackageError for settings that need an absent ROS package.
+    """
+    path = _model_path(settings)
+    model = CorrespondenceModel.load(
+        path,
+        providers=[provider for provider in settings.providers if provider],
+        allow_cpu_fallback=settings.allow_cpu_fallback,
+        threads=settings.inference_threads,
+    )
+    _check_fit(model, settings)
+    queue: PairQueue[Pair] = PairQueue(settings.pair_queue_depth)
+    return Session(
+        model=model,
+        model_path=path,
+        decode_image=image_decoder(settings),
+        decode_radar=radar_decoder(settings, model.metadata.radar),
+        queue=queue,
+        intake=Intake(make_synchronizer(settings), queue, on_drop),
+        monitor=WorkerMonitor(),
+    )
+
+
+def _model_path(settings: Settings) -> str:
+    if settings.model_path:
+        return settings.model_path
+    name = 'cube' if settings.radar_format == 'cube' else 'points'
+    found = shipped_file(f'models/{name}.onnx')
+    if found is None:
+        folders = ', '.join(str(folder) for folder in share_directories())
+        raise ModelError(
+            f'model_path is empty and models/{name}.onnx is in none of: {folders}', 'model_path'
+        )
+    return str(found)
+
+
+def _check_fit(model: CorrespondenceModel, settings: Settings) -> None:
+    radar = model.metadata.radar
+    wanted = 'cube' if settings.radar_format == 'cube' else 'points'
+    if radar.kind != wanted:
+        raise ModelError(
+            f'radar.kind: the model reads {radar.kind}, but radar_format is '
+            f'{settings.radar_format}',
+            'radar.kind',
+        )
+    if not isinstance(radar, CubeInput) or not any(settings.cube_axes):
+        return
+    limits = settings.cube_axes
+    for name, given in (
+        ('range_m', limits[0:2]),
+        ('azimuth_rad', limits[2:4]),
+        ('doppler_mps', limits[4:6]),
+    ):
+        trained = getattr(radar, name)
+        tolerance = 1e-3 * (trained[1] - trained[0])
+        if any(abs(a - b) > tolerance for a, b in zip(given, trained, strict=True)):
+            raise ModelError(
+                f'radar.{name}: the model was trained on {list(trained)}, cube_axes says '
+                f'{list(given)}',
+                f'radar.{name}',
+            )
