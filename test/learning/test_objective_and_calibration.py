@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip('torch', reason='torch is not installed: learning is optional')
+
+from radar_camera_ssl.learning.batches import augment, gather, spaced_choice
+from radar_camera_ssl.learning.calibration import (
+    AgreementCalibration,
+    LikelihoodCalibration,
+    fit_agreement,
+    fit_likelihood,
+    heatmap_gain,
+)
+from radar_camera_ssl.learning.objective import frame_loss, return_loss
+
+
+def test_losses_are_zero_where_each_return_finds_its_image_and_log_n_where_none_does():
+    frame = torch.tensor([0, 0, 1, 2, 2, 2])
+    sure = torch.full((6, 3), -40.0)
+    sure[torch.arange(6), frame] = 40.0
+    assert float(return_loss(sure, frame)) < 1e-6
+    assert float(frame_loss(sure, frame, 2)) < 1e-6
+    blind = torch.zeros(6, 3)
+    assert math.isclose(float(return_loss(blind, frame)), math.log(3), rel_tol=1e-6)
+    assert math.isclose(float(frame_loss(blind, frame, 2)), math.log(3), rel_tol=1e-6)
+
+
+def test_a_frame_without_returns_attracts_and_repels_nothing():
+    z = torch.randn(4, 3, requires_grad=True)
+    loss = frame_loss(z, torch.tensor([0, 0, 2, 2]), 4)
+    assert torch.isfinite(loss)
+
+
+def test_calibration_recovers_the_share_of_sources_without_being_told():
+    """Evidence drawn from a known mixture: likelihoods must be true on average in every bin."""
+    rng = np.random.default_rng(3)
+    count, share = 20000, 0.6
+    is_source = rng.random(count) < share
+    z = np.where(is_source, rng.normal(1.5, 1.0, count), rng.normal(0.0, 1.0, count))
+    foreign = rng.normal(0.0, 1.0, count)
+    returns = torch.from_numpy(rng.normal(10, 3, (count, 4)).astype(np.float32))
+    module = LikelihoodCalibration()
+    as_tensor = [torch.from_numpy(a.astype(np.float32)) for a in (z, foreign)]
+    fit_likelihood(module, *as_tensor, returns)
+    likelihood = module(as_tensor[0], returns).detach().numpy()
+    for low in np.arange(0.1, 0.9, 0.2):
+        chosen = (likelihood >= low) & (likelihood < low + 0.2)
+        assert abs(is_source[chosen].mean() - likelihood[chosen].mean()) < 0.08
+
+
+def test_agreement_tells_aligned_from_misaligned():
+    rng = torch.Generator().manual_seed(0)
+    own = torch.randn(500, 12, generator=rng) + 0.8
+    foreign = torch.randn(500, 12, generator=rng) - 0.8
+    mask = torch.arange(12)[None] < torch.randint(1, 13, (500, 1), generator=rng)
+    module = AgreementCalibration()
+    fit_agreement(module, own, foreign, mask)
+    assert float(module(own, mask).mean()) > 0.8
+    assert float(module(foreign, mask).mean()) < 0.2
+    assert torch.isfinite(module(own, torch.zeros_like(mask))).all()
+
+
+def test_heatmap_gain_makes_the_heatmap_true_at_the_returns():
+    intensity, where = torch.rand(4, 50) * 0.01, torch.rand(4, 50)
+    gain = heatmap_gain(intensity, where, 0.7)
+    value = ((1 - torch.exp(-gain * intensity)) * where / where.sum()).sum()
+    assert abs(float(value) - 0.7) < 1e-3
+
+
+def test_frames_of_a_batch_keep_their_distance(toy_drives):
+    rng = np.random.default_rng(0)
+    chosen = spaced_choice(toy_drives, rng, 6, 4)
+    assert len(set(chosen)) == len(chosen) == 24
+    for d, i in chosen:
+        for e, j in chosen:
+            if d == e and i != j:
+                assert abs(int(toy_drives[d].stamps[i] - toy_drives[d].stamps[j])) >= 1e9
+
+
+def test_augmentation_tells_truly_what_it_did(toy_drives):
+    batch = gather(toy_drives, [(0, 0), (1, 3), (2, 5), (3, 1)])
+    images = torch.zeros_like(batch.images)
+    images[:, :, 60, 40] = 1.0
+    moved, done = augment(images, np.random.default_rng(1))
+    for k in range(4):
+        brightest = int(moved[k, 1].argmax())
+        v, u = divmod(brightest, images.shape[-1])
+        start = images.shape[-1] - 1 - 40 if bool(done.mirrored[k]) else 40
+        assert (u, v) == (
+            start + round(float(done.shift[k, 0]) * 8),
+            60 + round(float(done.shift[k, 1]) * 8),
+        )
