@@ -83,6 +83,15 @@ class OneLineParser(argparse.ArgumentParser):
         self.exit(WRONG_USE, f'{self.prog}: {message} (see {self.prog} --help)\n')
 
 
+class DefaultsFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Help with the default of each argument, where it is one that says something."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default in (None, False) or action.default == []:
+            return action.help
+        return super()._get_help_string(action)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code; `arguments` default to `sys.argv[1:]`."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -118,7 +127,7 @@ def build_parser(chosen: str | None, room: ModuleType | None) -> argparse.Argume
             name,
             help=command.help,
             description=command.help[0].upper() + command.help[1:] + '.',
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+            formatter_class=DefaultsFormatter,
         )
         if name == chosen and room is not None:
             getattr(room, command.add_arguments)(subparser)
@@ -165,9 +174,10 @@ def _missing_module(name: str, error: ModuleNotFoundError) -> int:
     if missing.partition('.')[0] == PROGRAM:
         raise error
     extra = COMMANDS[name].extra
-    remedy = f"pip install '{PROGRAM}[{extra}]'" if extra else f'pip install {PROGRAM}'
+    which = f'the extra "{extra}", ' if extra else ''
     print(
-        f'{PROGRAM} {name}: needs the Python package {missing}: {remedy}',
+        f'{PROGRAM} {name}: needs the Python package {missing} '
+        f'({which}requirements/{extra or "run"}.txt)',
         file=sys.stderr,
     )
     return WRONG_USE

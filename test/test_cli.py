@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: what each way of calling it prints and returns."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from radar_camera_ssl import __version__, cli
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, '-m', 'radar_camera_ssl', *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, 'COLUMNS': '100', **environment},
+    )
+
+
+def only_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    assert len(lines) == 1, text
+    return lines[0]
+
+
+@pytest.fixture
+def without(tmp_path: Path) -> Callable[[str], Path]:
+    """Make a folder that, in PYTHONPATH, lets a package look as if it were not installed."""
+
+    def hide(package: str) -> Path:
+        (tmp_path / 'sitecustomize.py').write_text(
+            textwrap.dedent(f"""
+            import sys
+
+            class Missing:
+                def find_spec(self, name, path=None, target=None):
+                    if name.partition('.')[0] == {package!r}:
+                        raise ModuleNotFoundError(f'No module named {{name!r}}', name=name)
+
+            sys.meta_path.insert(0, Missing())
+            """)
+        )
+        return tmp_path
+
+    return hide
+
+
+def test_help_lists_every_command() -> None:
+    done = run('--help')
+    assert done.returncode == 0
+    for name, command in cli.COMMANDS.items():
+        assert re.search(rf'^ +{name} +{command.help[:20]}', done.stdout, re.MULTILINE)
+
+
+def test_help_of_the_program_imports_no_room() -> None:
+    program = (
+        'import sys\n'
+        'from radar_camera_ssl import cli\n'
+        "cli.main(['--help'])\n"
+        "print('loaded:', *sorted(sys.modules))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    loaded = done.stdout.partition('loaded:')[2].split()
+    assert 'radar_camera_ssl.cli' in loaded
+    assert not {'numpy', 'cv2', 'torch', 'onnxruntime', 'rosbags'} & set(loaded)
+
+
+@pytest.mark.parametrize('name', sorted(cli.COMMANDS))
+def test_help_of_a_command_names_its_arguments(name: str) -> None:
+    if cli.COMMANDS[name].extra == 'learning':
+        pytest.importorskip('torch', reason='train and export need torch')
+    done = run(name, '--help')
+    assert done.returncode == 0, done.stderr
+    assert f'radar_camera_ssl {name}' in done.stdout
+    assert cli.COMMANDS[name].help[1:] in ' '.join(done.stdout.split())
+    assert 'None)' not in done.stdout
+
+
+def test_version() -> None:
+    done = run('--version')
+    assert (done.returncode, done.stdout.strip()) == (0, f'radar_camera_ssl {__version__}')
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'said'),
+    [
+        ([], 'which command? one of: simulate, train, export, evaluate, info'),
+        (['fly'], "invalid choice: 'fly'"),
+        (['--fast'], 'unrecognized arguments: --fast'),
+        (['info'], 'the following arguments are required'),
+        (['info', 'model.onnx', '--fly'], 'unrecognized arguments: --fly'),
+        (['info', 'no/such/model.onnx'], 'no/such/model.onnx'),
+        (['evaluate', 'no_such_bag', '--out', 'out'], 'no_such_bag'),
+    ],
+)
+def test_wrong_use_is_one_line_and_code_2(
+    arguments: list[str], said: str, tmp_path: Path, tiny_model: Path
+) -> None:
+    if arguments[:1] == ['evaluate']:
+        arguments = [*arguments[:-1], str(tmp_path / 'out'), '--model', str(tiny_model)]
+    done = run(*arguments)
+    assert done.returncode == cli.WRONG_USE, done.stderr
+    assert said in only_line(done.stderr)
+    assert not done.stdout
+
+
+def test_missing_extra_is_one_line_and_code_2(without: Callable[[str], Path]) -> None:
+    done = run('train', '--help', PYTHONPATH=str(without('torch')))
+    assert done.returncode == cli.WRONG_USE, done.stderr
+    said = only_line(done.stderr)
+    assert 'torch' in said
+    assert 'requirements/learning.txt' in said
+
+
+def test_a_module_of_our_own_that_is_missing_is_no_wrong_use(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(cli.COMMANDS, 'gone', cli.Command('radar_camera_ssl.gone', 'nothing'))
+    with pytest.raises(ModuleNotFoundError):
+        cli.main(['gone'])
+
+
+def test_interrupt_says_how_to_go_on(tmp_path: Path) -> None:
+    arguments = f'--seed 1 --duration 600 --out {tmp_path}/drive'.split()
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'radar_camera_ssl', 'simulate', *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        # Once it writes, it is past its imports and at work.
+        deadline = time.monotonic() + 30
+        while not any(tmp_path.iterdir()) and time.monotonic() < deadline:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == cli.INTERRUPTED, said
+    assert said.strip().splitlines()[-1].startswith('radar_camera_ssl simulate: interrupted; ')
+    assert 'Traceback' not in said
+
+
+def test_a_reader_that_leaves_is_no_error(tiny_model: Path) -> None:
+    command = f'{sys.executable} -m radar_camera_ssl info {tiny_model} | head -c 1; '
+    done = subprocess.run(
+        ['bash', '-c', command + 'echo "${PIPESTATUS[0]}"'],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.endswith('0\n')
+    assert 'Traceback' not in done.stderr
