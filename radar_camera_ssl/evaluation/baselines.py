@@ -69,8 +69,9 @@ def image_only(image: NDArray[np.uint8], count: int, grid: tuple[int, int]) -> A
     residual = log_amplitude - cv2.blur(log_amplitude, (3, 3))
     saliency = np.abs(np.fft.ifft2(np.exp(residual + 1j * np.angle(spectrum)))) ** 2
     smooth = cv2.GaussianBlur(saliency.astype(np.float32), (0, 0), 2.5)
-    heatmap = cv2.resize(smooth, (grid[1], grid[0]), interpolation=cv2.INTER_AREA)
-    heatmap = np.asarray(heatmap / max(float(heatmap.max()), 1e-12), np.float32)
+    at_grid = cv2.resize(smooth, (grid[1], grid[0]), interpolation=cv2.INTER_AREA)
+    heatmap: NDArray[np.float32] = np.array(at_grid, np.float32)
+    heatmap /= max(float(heatmap.max()), 1e-12)
     row, column = np.unravel_index(int(np.argmax(heatmap)), grid)
     height, width = image.shape[:2]
     peak = cell_centre(int(row), int(column), (height, width), grid)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from radar_camera_ssl.evaluation import baselines
 from radar_camera_ssl.evaluation.ground_truth import FrameTruth
-from radar_camera_ssl.evaluation.histograms import precision_recall
+from radar_camera_ssl.evaluation.histograms import bin_threshold, precision_recall
 from radar_camera_ssl.evaluation.metrics import (
     Answer,
     BlockedTally,
@@ -238,9 +238,11 @@ class DriveEvaluation:
         return [*self.blocks.blocks, *self._merged]
 
     def values(self) -> dict[str, Any]:
-        """Metrics of METRIC_KEYS, `confidence_95`, `baselines` and `oracle`, for metrics.json."""
+        """Metrics, `heatmap_threshold`, `confidence_95`, `baselines` and `oracle`."""
         blocks = self.all_blocks
-        result: dict[str, Any] = dict(total_of(blocks).values())
+        total = total_of(blocks)
+        result: dict[str, Any] = dict(total.values())
+        result['heatmap_threshold'] = bin_threshold(total.threshold_bin())
         result['confidence_95'] = confidence_95(blocks)
         figures = {name: tally.values() for name, tally in self.baselines.items()}
         if self.fixed is not None:

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from radar_camera_ssl.evaluation.baselines import BASELINES
+from radar_camera_ssl.evaluation.evaluate import EvaluationOptions, evaluate_bags
+from radar_camera_ssl.evaluation.metrics import METRIC_KEYS
+from radar_camera_ssl.evaluation.record import HEATMAP_TOPIC, REFLECTIONS_TOPIC
+from radar_camera_ssl.inference.model import CorrespondenceModel
+from radar_camera_ssl.sensors.radar_points import decode_points, structured_view
+from radar_camera_ssl.sensors.recording import Recording, RecordingError, read_pairs, stamp_ns
+
+DESIGN_KEYS = {
+    *('pointing_accuracy', 'column_error_deg', 'heatmap_ap', 'heatmap_max_f1', 'ciou'),
+    *('ghost_auroc', 'ece', 'lit_area_empty_radar', 'mismatch_auroc', 'yaw_error_deg'),
+    *('time_offset_ms', 'pairs', 'dropped', 'gap_ms', 'latency_ms', 'baselines', 'oracle'),
+}
+
+Drive = Callable[..., Path]
+
+
+def test_a_drive_with_everything_has_every_figure(
+    block_drive: Drive, tiny_model: Path, tmp_path: Path
+) -> None:
+    bags = [block_drive('a', seed=1, frames=60), block_drive('b', seed=2, frames=30)]
+    out = tmp_path / 'out'
+    metrics = evaluate_bags(bags, tiny_model, out, record=True)
+    assert metrics.keys() >= DESIGN_KEYS
+    for key in METRIC_KEYS:
+        assert metrics[key] is not None, metrics['null_because']
+    assert metrics['pairs'] == 90
+    assert metrics['gap_ms']['median'] == pytest.approx(10.0, rel=0.01)
+    assert metrics['pointing_accuracy'] > 0.9
+    assert metrics['ghost_auroc'] > 0.99
+    assert metrics['mismatch_auroc'] is not None
+    assert metrics['lit_area_empty_radar'] == 0.0
+    assert set(metrics['baselines']) == set(BASELINES)
+    blind = metrics['baselines']
+    for name in ('centre', 'best_fixed', 'mean_heatmap', 'image_only', 'another_radar'):
+        assert blind[name]['pointing_accuracy'] < 0.8, name
+        assert blind[name]['heatmap_ap'] < metrics['heatmap_ap'], name
+    assert metrics['oracle']['pointing_accuracy'] > 0.9
+    assert metrics['oracle']['heatmap_ap'] > 0.8
+    assert [row['bag'] for row in metrics['bags']] == ['a', 'b']
+    assert json.loads((out / 'metrics.json').read_text()) == json.loads(json.dumps(metrics))
+    for name in ('report.html', 'overlay.mp4', 'overlay.png'):
+        assert (out / name).stat().st_size > 1000, name
+    assert (out / 'recorded' / 'a').is_dir()
+
+
+def test_pooled_figures_weigh_frames_not_drives(block_drive: Drive, tiny_model: Path) -> None:
+    bags = [block_drive('a', seed=1, frames=12), block_drive('b', seed=2, frames=4)]
+    pooled = evaluate_bags(bags, tiny_model, None)
+    first, second = (evaluate_bags([bag], tiny_model, None) for bag in bags)
+    returns = np.array([12.0, 4.0]) * 6  # roughly: some blocks may be out of sight
+    expected = np.average(
+        [first['pointing_accuracy'], second['pointing_accuracy']], weights=returns
+    )
+    assert pooled['pointing_accuracy'] == pytest.approx(expected, abs=0.02)
+    assert pooled['pairs'] == first['pairs'] + second['pairs']
+
+
+def test_evaluation_repeats_itself(block_drive: Drive, tiny_model: Path) -> None:
+    bag = block_drive(frames=15)
+    once, again = (evaluate_bags([bag], tiny_model, None) for _ in range(2))
+    for metrics in (once, again):
+        del metrics['latency_ms']
+        del metrics['bags'][0]['latency_ms']
+    assert once == again
+
+
+def test_without_ground_truth_what_needs_it_is_null_and_says_why(
+    block_drive: Drive, tiny_model: Path, tmp_path: Path
+) -> None:
+    metrics = evaluate_bags(
+        [block_drive(ground_truth=False, frames=30)], tiny_model, tmp_path / 'out'
+    )
+    assert metrics['pointing_accuracy'] is None
+    assert metrics['heatmap_ap'] is None
+    assert metrics['null_because']['pointing_accuracy'] == 'no ground truth in the recording'
+    assert metrics['lit_area_empty_radar'] == 0.0
+    assert metrics['mismatch_auroc'] is not None
+    assert (tmp_path / 'out' / 'report.html').exists()
+
+
+def test_without_camera_info_there_is_no_angle_and_no_oracle(
+    block_drive: Drive, tiny_model: Path
+) -> None:
+    metrics = evaluate_bags([block_drive(camera_info=False, frames=10)], tiny_model, None)
+    assert metrics['column_error_deg'] is None
+    assert metrics['null_because']['column_error_deg'] == 'no camera_info'
+    assert metrics['oracle'] is None
+    assert metrics['pointing_accuracy'] > 0.9
+
+
+def test_without_transforms_there_is_no_oracle(block_drive: Drive, tiny_model: Path) -> None:
+    metrics = evaluate_bags([block_drive(transforms=False, frames=10)], tiny_model, None)
+    assert metrics['oracle'] is None
+    assert 'oracle' in metrics['null_because']
+    assert metrics['column_error_deg'] is not None
+
+
+def test_a_drive_without_a_pair_is_told_not_scored(
+    block_drive: Drive, tiny_model: Path, tmp_path: Path
+) -> None:
+    bag = block_drive(radar_delay_s=0.04, frames=5)
+    metrics = evaluate_bags([bag], tiny_model, tmp_path / 'out', slop_s=0.005)
+    assert metrics['pairs'] == 0
+    assert metrics['dropped']['radar'] == {'no_partner': 5}
+    assert metrics['notes'] == ['drive: no pair could be used']
+    assert metrics['pointing_accuracy'] is None
+    assert not (tmp_path / 'out' / 'overlay.png').exists()
+
+
+def test_max_pairs_ends_a_drive_early(block_drive: Drive, tiny_model: Path) -> None:
+    options = EvaluationOptions(max_pairs=7)
+    metrics = evaluate_bags([block_drive(frames=30)], tiny_model, None, options=options)
+    assert metrics['pairs'] == 7
+
+
+def test_progress_counts_up_to_the_radar_frames(block_drive: Drive, tiny_model: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    evaluate_bags(
+        [block_drive(frames=8)], tiny_model, None, progress=lambda *step: seen.append(step)
+    )
+    assert seen == [(i, 8) for i in range(1, 9)]
+
+
+def test_answers_are_those_of_the_library_for_the_same_pairs(
+    block_drive: Drive, tiny_model: Path, tmp_path: Path
+) -> None:
+    bag = block_drive(frames=6)
+    evaluate_bags([bag], tiny_model, tmp_path / 'out', record=True, overlay=False)
+    model = CorrespondenceModel.load(tiny_model)
+    with Recording(bag) as recording:
+        expected = {}
+        for pair in read_pairs(recording, 'points', 0.05):
+            image = np.frombuffer(pair.image.data, np.uint8).reshape(240, 320, 3)
+            points = decode_points(pair.radar)
+            expected[pair.image_stamp] = (pair.radar_stamp, model.infer(image, points))
+    with Recording(tmp_path / 'out' / 'recorded' / 'drive') as recorded:
+        seen = 0
+        for topic, time_ns, msg in recorded.messages([HEATMAP_TOPIC, REFLECTIONS_TOPIC]):
+            radar_stamp, answer = expected[time_ns]
+            if topic == HEATMAP_TOPIC:
+                assert stamp_ns(msg) == time_ns
+                heatmap = np.frombuffer(msg.data, '<f4').reshape(msg.height, msg.width)
+                assert (heatmap == answer.heatmap).all()
+            else:
+                assert stamp_ns(msg) == radar_stamp
+                rows = structured_view(msg)
+                assert (rows['u'] == answer.pixel[:, 0]).all()
+                assert (rows['likelihood'] == answer.likelihood).all()
+            seen += 1
+    assert seen == 12
+
+
+def test_a_recorded_bag_is_not_overwritten(
+    block_drive: Drive, tiny_model: Path, tmp_path: Path
+) -> None:
+    bag = block_drive(frames=3)
+    evaluate_bags([bag], tiny_model, tmp_path / 'out', record=True, overlay=False)
+    with pytest.raises(FileExistsError, match='recorded'):
+        evaluate_bags([bag], tiny_model, tmp_path / 'out', record=True, overlay=False)
+
+
+def test_a_bag_that_is_not_there_is_named(tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match='nowhere'):
+        evaluate_bags([tmp_path / 'nowhere'], tiny_model, None)
+    with pytest.raises(ValueError, match='no recordings'):
+        evaluate_bags([], tiny_model, None)
+
+
+def test_undecodable_pairs_are_counted_and_the_rest_is_scored(
+    block_drive: Drive, tmp_path: Path
+) -> None:
+    from model_factory import write_tiny_model
+
+    failing = write_tiny_model(tmp_path / 'failing.onnx', throw_above=15.0)
+    metrics = evaluate_bags([block_drive(frames=40)], failing, None)
+    failed = metrics['dropped']['pairs']['inference_failed']
+    assert 0 < failed < 40
+    assert metrics['frames_with_truth'] == 40 - failed
