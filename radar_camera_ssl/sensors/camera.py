@@ -3,7 +3,9 @@
 
 Anything with the fields of sensor_msgs/Image or CompressedImage is taken: rclpy's classes on the
 vehicle, `rosbags`' off line. The conversions are those of cv_bridge (same OpenCV codes, same
-scaling), so that both give the same pixels.
+scaling), so that both give the same pixels. They are done here and not by rosbags-image, because
+its 0.10.4 ignores `step` (a padded image comes out sheared), returns two dimensions for a grey
+JPEG and leaves a truncated one to an assertion.
 """
 
 from __future__ import annotations
@@ -133,7 +135,8 @@ def _decode_compressed(msg: Any) -> NDArray[np.uint8]:
 
 def _check_complete(data: NDArray[np.uint8], label: str) -> None:
     """Refuse a JPEG or PNG whose end is missing: OpenCV fills the rest with grey, silently."""
-    tail = data[-4096:].tobytes()
+    # Some cameras fill their buffer up with zeros, some append a few bytes of their own.
+    tail = data.tobytes().rstrip(b'\0')[-4096:]
     if data[:2].tobytes() == b'\xff\xd8':
         complete = b'\xff\xd9' in tail
     elif data[:8].tobytes() == b'\x89PNG\r\n\x1a\n':
