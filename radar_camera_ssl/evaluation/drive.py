@@ -16,16 +16,14 @@ from radar_camera_ssl.evaluation.ground_truth import FrameTruth
 from radar_camera_ssl.evaluation.histograms import bin_threshold, precision_recall
 from radar_camera_ssl.evaluation.metrics import (
     Answer,
-    BlockedTally,
     Prediction,
     Tally,
-    confidence_95,
     raster_shape,
     sources_at_raster,
-    total_of,
 )
 from radar_camera_ssl.evaluation.oracle import ProjectionOracle, rcs_likelihood
 from radar_camera_ssl.evaluation.replay import RadarFrame
+from radar_camera_ssl.evaluation.time_blocks import BlockedTally, confidence_95, total_of
 from radar_camera_ssl.inference.model import Correspondence, CorrespondenceModel
 from radar_camera_ssl.sensors.geometry import Intrinsics
 from radar_camera_ssl.sensors.radar_points import RadarPoints

@@ -129,7 +129,7 @@ def evaluate_bags(
     """
     if not bags:
         raise ValueError('no recordings to evaluate')
-    if not isinstance(model, CorrespondenceModel):
+    if isinstance(model, str | Path):
         model = CorrespondenceModel.load(model)
     options = options or EvaluationOptions(slop_s=slop_s)
     paths = [Path(bag) for bag in bags]
@@ -311,6 +311,17 @@ def _quantiles(counts: NDArray[np.float64], **wanted: float) -> dict[str, float 
     return {name: histograms.magnitude_quantile(counts, q) for name, q in wanted.items()}
 
 
+def _recorded(folder: Path, paths: Sequence[Path]) -> dict[Path, Path]:
+    """Where each drive's answers go; raises FileExistsError before anything has been computed."""
+    targets: dict[Path, Path] = {}
+    for path in paths:
+        target = folder / 'recorded' / path.stem
+        if target.exists() or target in targets.values():
+            raise FileExistsError(f'{target} exists already: --record does not overwrite a bag')
+        targets[path] = target
+    return targets
+
+
 class _Outputs:
     """Draws and records frames while they pass; a context manager."""
 
@@ -323,10 +334,9 @@ class _Outputs:
         sampler: MomentSampler,
     ) -> None:
         self._video = OverlayVideo(folder / 'overlay.mp4') if folder and overlay else None
-        self._record_to = folder / 'recorded' if folder and record else None
+        self._record_to = _recorded(folder, paths) if folder and record else {}
         self._recorder: OutputRecorder | None = None
         self._sampler = sampler if folder else None
-        self._several = len(paths) > 1
         self._first: int | None = None
         self._shift = 0
         self._last = 0
@@ -342,10 +352,10 @@ class _Outputs:
     def begin(self, path: Path) -> None:
         """Start another drive."""
         self._first = None
-        if self._record_to is not None:
+        if path in self._record_to:
             if self._recorder is not None:
                 self._recorder.__exit__(None, None, None)
-            self._recorder = OutputRecorder(self._record_to / path.stem)
+            self._recorder = OutputRecorder(self._record_to[path])
             self._recorder.__enter__()
 
     def add(self, frame: ReplayFrame) -> None:

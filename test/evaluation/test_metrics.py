@@ -5,20 +5,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from radar_camera_ssl.evaluation.ground_truth import FrameTruth
 from radar_camera_ssl.evaluation.metrics import (
     METRIC_KEYS,
     Answer,
-    BlockedTally,
     Tally,
     column_error,
-    confidence_95,
     expected_calibration_error,
     on_source,
-    total_of,
 )
+from radar_camera_ssl.evaluation.time_blocks import total_of
 from radar_camera_ssl.sensors.geometry import Intrinsics
 
 HEIGHT, WIDTH = 60, 80
@@ -204,42 +201,3 @@ def test_merged_tallies_are_those_of_all_frames() -> None:
         for tally in (together, parts[i % 2]):
             tally.add_frame(answer, source, truth, MARGIN, CAMERA)
     assert total_of(parts).values() == pytest.approx(together.values(), nan_ok=True)
-
-
-@given(st.lists(st.integers(0, 10**12), min_size=1, max_size=200))
-def test_time_blocks_stay_few_and_lose_nothing(stamps: list[int]) -> None:
-    blocks = BlockedTally(block_s=1.0, max_blocks=8)
-    for stamp in stamps:
-        blocks.at(stamp).returns += 1
-    assert len(blocks.blocks) <= 8
-    assert total_of(blocks.blocks).returns[0] == len(stamps)
-
-
-def test_a_backward_jump_of_time_is_another_block() -> None:
-    blocks = BlockedTally()
-    blocks.at(10**10).returns += 1
-    blocks.at(0).returns += 1
-    assert len(blocks.blocks) == 2
-
-
-def block_of_hits(hits: NDArray[np.bool_]) -> Tally:
-    tally = Tally()
-    tally.returns += len(hits)
-    tally.on_source_dilated += hits.sum()
-    return tally
-
-
-def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
-    covered = 0
-    for seed in range(40):
-        rng = np.random.default_rng(seed)
-        blocks = [block_of_hits(rng.random(20) < 0.7) for _ in range(20)]
-        interval = confidence_95(blocks, resamples=100, seed=seed)['pointing_accuracy']
-        assert interval is not None
-        covered += interval[0] <= 0.7 <= interval[1]
-    assert covered >= 33
-
-
-def test_no_interval_from_too_few_blocks() -> None:
-    blocks = [block_of_hits(np.ones(3, bool))] * 4
-    assert confidence_95(blocks) == dict.fromkeys(METRIC_KEYS)

@@ -74,6 +74,7 @@ def test_contact_sheet_shows_the_moments_in_order(tmp_path: Path) -> None:
     moments = [(float(i), picture(40 * i + 10, 120, 160)) for i in range(6)]
     contact_sheet(moments, path)
     sheet = cv2.imread(str(path))
+    assert sheet is not None
     assert sheet.shape[0] > 360
     assert sheet.shape[1] > 320
     corners = [sheet[20 + r * 126, 20 + c * 166, 0] for r in range(3) for c in range(2)]
