@@ -7,6 +7,7 @@ import ast
 import importlib.util
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
@@ -36,10 +37,14 @@ THIRD_PARTY = {
     'sensors': ARRAYS | {'rosbags'},
     'inference': ARRAYS | {'onnxruntime'},
     'simulation': ARRAYS | {'rosbags', 'tqdm'},
-    'learning': ARRAYS | {'rosbags', 'tqdm', 'torch', 'onnx'},
+    # onnxruntime: an export is compared with what it was exported from.
+    'learning': ARRAYS | {'rosbags', 'tqdm', 'torch', 'onnx', 'onnxruntime'},
     'evaluation': ARRAYS | {'rosbags', 'tqdm', 'av'},
     'nodes': ARRAYS | {'rosbags'},
 }
+
+# Where the topics' common prefix is named in order to leave them out.
+PASSES_GROUND_TRUTH_BY = {'sensors/recording.py', 'nodes/bag_player_node.py'}
 
 
 def ros_packages() -> set[str]:
@@ -176,15 +181,13 @@ def names_ground_truth(path: Path) -> list[int]:
 
 
 def test_only_evaluation_reads_ground_truth() -> None:
-    # simulation writes it, and sensors/recording.py names it once to pass it by.
-    may_name_it = {'evaluation', 'simulation'}
+    may_name_it = {'evaluation', 'simulation'}  # the latter writes it
     named = {
         str(path.relative_to(SOURCES)): lines
         for path in python_files()
         if room_of(path) not in may_name_it and (lines := names_ground_truth(path))
     }
-    named.pop('sensors/recording.py', None)
-    assert named == {}
+    assert set(named) <= PASSES_GROUND_TRUTH_BY
 
 
 def test_a_reader_of_ground_truth_is_seen(tmp_path: Path) -> None:
@@ -200,11 +203,15 @@ def import_whole(rooms: tuple[str, ...]) -> set[str]:
         for room in rooms
         for path in sorted((SOURCES / room).rglob('*.py'))
     ]
-    program = (
-        'import importlib, sys\n'
-        f'for name in {modules!r}: importlib.import_module(name)\n'
-        'print("loaded:", *sorted({name.partition(".")[0] for name in sys.modules}))\n'
-    )
+    program = textwrap.dedent(f"""
+        import importlib, sys
+        for name in {modules!r}:
+            try:
+                importlib.import_module(name)
+            except RuntimeError as error:  # a filter for a ROS package that is not installed
+                assert type(error).__name__ == 'MissingPackageError', error
+        print('loaded:', *sorted({{name.partition('.')[0] for name in sys.modules}}))
+    """)
     done = subprocess.run(
         [sys.executable, '-c', program],
         cwd=ROOT,

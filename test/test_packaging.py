@@ -231,3 +231,12 @@ def test_source_distribution_has_what_an_installation_needs(tmp_path: Path) -> N
     }
     assert {*tracked, *shipped, 'resource/radar_camera_ssl'} <= held
     assert {'radar_camera_ssl/cli.py', 'radar_camera_ssl/nodes/__init__.py'} <= held
+
+
+def test_readme_has_the_parameters_of_the_source() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / 'docs' / 'update_readme.py'), '--check'],
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, 'python docs/update_readme.py'
