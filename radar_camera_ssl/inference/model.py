@@ -25,7 +25,7 @@ from radar_camera_ssl.sensors.geometry import Intrinsics
 from radar_camera_ssl.sensors.radar_points import RadarPoints
 
 from .errors import ModelError
-from .session import CPU, RUNTIME_ERRORS, OpenSession, open_session
+from .session import CPU, RUNTIME_ERRORS, OpenSession, one_line, open_session
 from .tensor_contract import check_tensors, output_tensors
 
 __all__ = ['Correspondence', 'CorrespondenceModel', 'ModelError']
@@ -183,7 +183,7 @@ class CorrespondenceModel:
         try:
             values = self._session.run(self._output_names, feed)
         except RUNTIME_ERRORS as error:
-            raise ModelError(f'inference failed: {error}') from error
+            raise ModelError(f'inference failed: {one_line(error)}') from error
         answer = {}
         for tensor, value in zip(self._outputs, values, strict=True):
             if value.shape != tensor.sizes:

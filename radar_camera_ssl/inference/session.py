@@ -82,7 +82,7 @@ def open_session(
             session = _create(model, [*helpers, CPU], threads)
         except RUNTIME_ERRORS as error:
             _open_on_cpu(model, threads)  # A broken model is not the accelerator's fault.
-            passed_over.append(f'{provider} failed to initialise: {_one_line(error)}')
+            passed_over.append(f'{provider} failed to initialise: {one_line(error)}')
             continue
         taken = session.get_providers()
         if taken and taken[0] == provider:
@@ -103,7 +103,7 @@ def _open_on_cpu(model: bytes, threads: int) -> onnxruntime.InferenceSession:
     try:
         return _create(model, [CPU], threads)
     except RUNTIME_ERRORS as error:
-        raise ModelError(f'ONNX Runtime cannot load the model: {_one_line(error)}') from error
+        raise ModelError(f'ONNX Runtime cannot load the model: {one_line(error)}') from error
 
 
 def _create(model: bytes, providers: Sequence[str], threads: int) -> onnxruntime.InferenceSession:
@@ -120,6 +120,7 @@ def _create(model: bytes, providers: Sequence[str], threads: int) -> onnxruntime
         )
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """The error's text without line breaks, shortened to 300 characters."""
     text = ' '.join(str(error).split())
     return text if len(text) <= 300 else text[:297] + '...'
