@@ -19,8 +19,8 @@ def share_directories() -> list[Path]:
     environment's `share` (a pip install).
     """
     folders = []
-    # Neither the index nor the package in it need be there.
-    with contextlib.suppress(ImportError, LookupError, ValueError):
+    # There may be no such module, no index (OSError: AMENT_PREFIX_PATH), or no entry in it.
+    with contextlib.suppress(ImportError, LookupError, OSError):
         from ament_index_python.packages import get_package_share_directory
 
         folders.append(Path(get_package_share_directory(PACKAGE)))
