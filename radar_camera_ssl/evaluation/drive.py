@@ -128,13 +128,22 @@ class DriveEvaluation:
             self.fixed = baselines.FixedMaps(self.grid, raster_shape(*image.shape[:2]))
         if self.fixed.raster == raster_shape(*image.shape[:2]):
             self.fixed.add_heatmap(correspondence.heatmap)
+        projected = None
+        if self._oracle is not None:
+            size = (image.shape[0], image.shape[1])
+            projected = self._oracle.answer(correspondence.returns, size, self.grid)
+            inside = np.asarray(projected.likelihood) > 0
+            seen = inside & (correspondence.likelihood >= 0.5)
+            tally.add_projection(correspondence.pixel, np.asarray(projected.pixel), seen)
         scorer = None
         if truth is not None:
             self.frames_with_truth += 1
             source = truth.source_of(correspondence.returns, self._by_row)
             scorer = _Scorer(truth, source, self._margin(image), self._intrinsics)
             scorer.score(tally, correspondence)
-            self._score_sighted(scorer, image, correspondence)
+            self._score_framewise(scorer, image, correspondence)
+            if projected is not None:
+                scorer.score(self.oracle_tally, projected)
         if self.frames % self._stride == 0:
             self._probe(tally, stamp, image, scorer, correspondence)
             self._moments.append(_Moment(stamp, radar, truth))
@@ -147,10 +156,10 @@ class DriveEvaluation:
     def _margin(self, image: NDArray[np.uint8]) -> tuple[float, float]:
         return image.shape[1] / self.grid[1], image.shape[0] / self.grid[0]
 
-    def _score_sighted(
+    def _score_framewise(
         self, scorer: _Scorer, image: NDArray[np.uint8], correspondence: Correspondence
     ) -> None:
-        """Score what costs no inference: on every frame."""
+        """Score the baselines that cost no inference: on every frame."""
         returns, size = correspondence.returns, (image.shape[0], image.shape[1])
         count, tallies = len(returns), self.baselines
         scorer.score(tallies['centre'], baselines.centre(count, size, self.grid))
@@ -161,8 +170,6 @@ class DriveEvaluation:
             baselines.radar_only(returns, size, self.grid, self._intrinsics, prior),
         )
         scorer.score(tallies['rcs'], Answer(likelihood=rcs_likelihood(returns.rcs)))
-        if self._oracle is not None:
-            scorer.score(self.oracle_tally, self._oracle.answer(returns, size, self.grid))
 
     def _probe(
         self,

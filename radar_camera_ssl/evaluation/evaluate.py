@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from radar_camera_ssl.evaluation import histograms
 from radar_camera_ssl.evaluation.drive import DriveEvaluation
 from radar_camera_ssl.evaluation.ground_truth import FrameTruth, GroundTruthReader
-from radar_camera_ssl.evaluation.metrics import METRIC_KEYS
+from radar_camera_ssl.evaluation.metrics import METRIC_KEYS, WITHOUT_TRUTH
 from radar_camera_ssl.evaluation.oracle import ProjectionOracle
 from radar_camera_ssl.evaluation.record import OutputRecorder
 from radar_camera_ssl.evaluation.replay import (
@@ -208,7 +208,7 @@ def _evaluate_drive(
         if not reader.available:
             why = 'no ground truth in the recording'
             for key in METRIC_KEYS:
-                if key not in ('lit_area_empty_radar', 'mismatch_auroc'):
+                if key not in WITHOUT_TRUTH:
                     missing[key] = why
         evaluation = None
         unlabelled = 0
@@ -217,6 +217,7 @@ def _evaluate_drive(
                 oracle = _oracle(recording, intrinsics, frame)
                 if oracle is None:
                     missing['oracle'] = 'no camera_info, or no transform from radar to camera'
+                    missing['projection_distance_px'] = missing['oracle']
                 evaluation = DriveEvaluation(model, intrinsics, oracle, foreign)
             truth = _truth(reader, frame, notes)
             unlabelled += reader.available and truth is None

@@ -39,6 +39,7 @@ _LAYOUT: dict[str, tuple[int, ...]] = {
     'empty_heat': (histograms.SCORE_BINS,),
     'aligned': (histograms.SCORE_BINS,),
     'misaligned': (histograms.SCORE_BINS,),
+    'projection_distance': (histograms.MAGNITUDE_BINS,),
 }
 _SIZE = sum(int(np.prod(shape)) for shape in _LAYOUT.values())
 
@@ -54,7 +55,11 @@ METRIC_KEYS = (
     'ece',
     'lit_area_empty_radar',
     'mismatch_auroc',
+    'projection_distance_px',
 )
+
+# What a recording without ground truth still tells.
+WITHOUT_TRUTH = ('lit_area_empty_radar', 'mismatch_auroc', 'projection_distance_px')
 
 
 class Prediction(Protocol):
@@ -206,6 +211,7 @@ class Tally:
     empty_heat: FloatArray
     aligned: FloatArray
     misaligned: FloatArray
+    projection_distance: FloatArray
 
     def __init__(self, counts: FloatArray | None = None) -> None:
         """Start from nothing, or from the counts of another tally."""
@@ -289,6 +295,16 @@ class Tally:
         held = self.aligned if aligned else self.misaligned
         held[histograms.score_bin(agreement)] += 1
 
+    def add_projection(
+        self,
+        pixel: NDArray[np.floating[Any]],
+        projected: NDArray[np.floating[Any]],
+        counted: NDArray[np.bool_],
+    ) -> None:
+        """Count how far the pixels (N, 2) are from the projections of the same returns."""
+        distance = np.hypot(*(pixel[counted] - projected[counted]).T)
+        self.projection_distance += histograms.magnitude_counts(distance)
+
     def values(self) -> dict[str, float | None]:
         """Every metric of METRIC_KEYS; None where nothing was counted that it needs.
 
@@ -310,6 +326,9 @@ class Tally:
         lit_area_empty_radar: share of the image at or above the threshold of heatmap_max_f1, or
             above 0.5 without ground truth, when the radar frame is empty.
         mismatch_auroc: `agreement` of aligned pairs above that of misaligned pairs.
+        projection_distance_px: median distance of `pixel` from the return's projection by the
+            recording's extrinsics, over returns that these put into the image and the model gives
+            a likelihood of 0.5 or more; needs no ground truth.
         """
         threshold_bin = self.threshold_bin()
         best = histograms.max_f1(self.heat_positive, self.heat_negative)
@@ -329,6 +348,7 @@ class Tally:
                 self.empty_heat[threshold_bin:].sum(), self.empty_heat.sum()
             ),
             'mismatch_auroc': histograms.auroc(self.aligned, self.misaligned),
+            'projection_distance_px': histograms.magnitude_quantile(self.projection_distance, 0.5),
         }
 
     def threshold_bin(self) -> int:

@@ -77,7 +77,8 @@ def write_report(
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    header = ''.join(f'<th>{cell}</th>' for cell in head)
+    # Keys are long words: let them break where people would.
+    header = ''.join(f'<th>{cell.replace("_", "_<wbr>")}</th>' for cell in head)
     lines = ''.join('<tr>' + ''.join(row) + '</tr>' for row in rows)
     return f'<div class="wide"><table><tr>{header}</tr>{lines}</table></div>'
 
@@ -189,7 +190,7 @@ def _plots(curves: Curves) -> str:
         series = [_Series('model', curves.recall, curves.precision)]
         if curves.oracle_precision is not None and curves.oracle_recall is not None:
             series.append(_Series('oracle', curves.oracle_recall, curves.oracle_precision, True))
-        plots.append(_plot('Heatmap against the sources', 'recall', 'precision', series))
+        plots.append(_plot('Heatmap against the sources', 'recall', 'precision', series, 0.15))
     if curves.confidence is not None and curves.frequency is not None:
         unit = np.array([0.0, 1.0])
         plots.append(
@@ -201,13 +202,16 @@ def _plots(curves: Curves) -> str:
                     _Series('model', curves.confidence, curves.frequency),
                     _Series('calibrated', unit, unit, True),
                 ],
+                names_at=0.93,
             )
         )
     return f'<h2>Curves</h2><div class="plots">{"".join(plots)}</div>' if plots else ''
 
 
-def _plot(title: str, x_label: str, y_label: str, series: Sequence[_Series]) -> str:
-    """Line plot over the unit square as inline SVG."""
+def _plot(
+    title: str, x_label: str, y_label: str, series: Sequence[_Series], names_at: float
+) -> str:
+    """Line plot over the unit square as inline SVG; names_at: height of the lines' names."""
     left, top, size = 44, 26, 240
     lines = [
         f'<text x="{left}" y="16">{html.escape(title)}</text>',
@@ -236,7 +240,7 @@ def _plot(title: str, x_label: str, y_label: str, series: Sequence[_Series]) -> 
             f'stroke-width="2" {stroke}/>'
         )
         lines.append(
-            f'<text x="{left + size - 6}" y="{top + 18 + 16 * i}" text-anchor="end" '
+            f'<text x="{left + 10}" y="{top + (1 - names_at) * size + 16 * i}" '
             f'style="fill: {colour}">{"- " if line.dashed else ""}{line.name}</text>'
         )
     height, width = top + size + 40, left + size + 12

@@ -17,9 +17,11 @@ HEADLINES = {
     'ece': 'Calibration error of the heatmap',
     'lit_area_empty_radar': 'Image lit without any return',
     'mismatch_auroc': 'Misaligned pairs noticed (AUROC)',
+    'projection_distance_px': 'Median distance from the projected return',
 }
 _DEGREES = ('column_error_deg', 'column_error_p90_deg')
-_SMALLER_IS_BETTER = (*_DEGREES, 'ece', 'lit_area_empty_radar')
+_PIXELS = ('projection_distance_px',)
+_SMALLER_IS_BETTER = (*_DEGREES, *_PIXELS, 'ece', 'lit_area_empty_radar')
 
 
 def best_baseline(
@@ -37,13 +39,20 @@ def format_figure(key: str, value: float | None) -> str:
     """Figure as text, with its unit; a dash for None."""
     if value is None:
         return '–'
-    return f'{value:.2f}°' if key in _DEGREES else f'{value:.3f}'
+    if key in _DEGREES:
+        return f'{value:.2f}°'
+    return f'{value:.1f} px' if key in _PIXELS else f'{value:.3f}'
 
 
 def figures_table(metrics: dict[str, Any]) -> str:
-    """Text table: value, best blind baseline and oracle of every headline figure."""
+    """Text table: value, best blind baseline and oracle of every headline figure measured.
+
+    What was not measured follows in lines of its own, by reason.
+    """
     lines = [f'{"":26}{"model":>10}  {"best blind baseline":<26}{"oracle":>8}']
     for key in HEADLINES:
+        if metrics[key] is None:
+            continue
         best = best_baseline(metrics['baselines'], key)
         shown = f'{format_figure(key, best[1])} {best[0]}' if best else '–'
         oracle = metrics['oracle'][key] if metrics['oracle'] else None
@@ -51,4 +60,9 @@ def figures_table(metrics: dict[str, Any]) -> str:
             f'{key:26}{format_figure(key, metrics[key]):>10}  {shown:<26}'
             f'{format_figure(key, oracle):>8}'
         )
+    reasons: dict[str, list[str]] = {}
+    for key in HEADLINES:
+        if metrics[key] is None:
+            reasons.setdefault(metrics['null_because'][key], []).append(key)
+    lines += [f'not measured ({reason}): {", ".join(keys)}' for reason, keys in reasons.items()]
     return '\n'.join(lines)

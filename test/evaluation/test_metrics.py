@@ -201,3 +201,13 @@ def test_merged_tallies_are_those_of_all_frames() -> None:
         for tally in (together, parts[i % 2]):
             tally.add_frame(answer, source, truth, MARGIN, CAMERA)
     assert total_of(parts).values() == pytest.approx(together.values(), nan_ok=True)
+
+
+def test_projection_distance_is_that_of_the_counted_returns() -> None:
+    tally = Tally()
+    pixel, projected = (
+        np.array([[3.0, 4.0], [9, 9], [0, 0]]),
+        np.array([[0.0, 0.0], [9, 9], [np.nan, 0]]),
+    )
+    tally.add_projection(pixel, projected, np.array([True, False, False]))
+    assert tally.values()['projection_distance_px'] == pytest.approx(5.0, rel=0.01)
