@@ -16,7 +16,7 @@ from radar_camera_ssl.evaluation.summary import (
     format_figure,
 )
 
-VOID = {'meta', 'link', 'img', 'br', 'rect', 'polyline'}
+VOID = {'meta', 'link', 'img', 'br', 'rect', 'polyline', 'wbr'}
 
 
 class Balanced(HTMLParser):
