@@ -9,7 +9,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +48,7 @@ class OverlayVideo:
             image = np.ascontiguousarray(image[:height, :width])
         if image.shape[:2] != (height, width):
             image = np.asarray(cv2.resize(image, (width, height)), np.uint8)
-        frame = av.VideoFrame.from_ndarray(image, format='bgr24')
+        frame = self._frame_of(image, format='bgr24')
         self._last_ms = max(self._last_ms + 1, (stamp - self._first) // 1_000_000)
         frame.pts = self._last_ms
         frame.time_base = _MILLISECOND
@@ -57,6 +56,10 @@ class OverlayVideo:
         self.frames += 1
 
     def _open(self, width: int, height: int) -> None:
+        # An optional dependency: everything else works without it.
+        import av
+
+        self._frame_of = av.VideoFrame.from_ndarray
         self._container = av.open(str(self._path), 'w', options={'movflags': '+faststart'})
         self._stream = self._container.add_stream('libx264', rate=self._rate)
         self._stream.width, self._stream.height = max(width, 2), max(height, 2)
