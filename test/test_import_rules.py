@@ -41,6 +41,7 @@ THIRD_PARTY = {
     'learning': ARRAYS | {'rosbags', 'tqdm', 'torch', 'onnx', 'onnxruntime'},
     'evaluation': ARRAYS | {'rosbags', 'tqdm', 'av'},
     'nodes': ARRAYS | {'rosbags'},
+    'demo': {'numpy', 'tqdm'},
 }
 
 # Where the topics' common prefix is named in order to leave them out.
