@@ -21,19 +21,21 @@ POINT_DATATYPES = {1: 'i1', 2: 'u1', 3: 'i2', 4: 'u2', 5: 'i4', 6: 'u4', 7: 'f4'
 FIELD_ALIASES: dict[str, tuple[str, ...]] = {
     'x': ('x', 'position_x', 'pos_x', 'x_pos', 'dist_long', 'longitudinal_distance'),
     'y': ('y', 'position_y', 'pos_y', 'y_pos', 'dist_lat', 'lateral_distance'),
-    'z': ('z', 'position_z', 'pos_z', 'z_pos', 'height'),
+    'z': ('z', 'position_z', 'pos_z', 'z_pos'),
     'velocity': (
         'velocity', 'radial_velocity', 'radial_speed', 'doppler_velocity', 'doppler', 'range_rate',
-        'v_r', 'vr', 'v_radial', 'vrad', 'speed', 'speed_radial', 'relative_radial_velocity',
-        'rel_velocity', 'v_doppler', 'vel',
+        'v_r', 'vr', 'v_radial', 'v_doppler', 'v_doppler_mps', 'radar_relative_radial_velocity',
+        'relative_radial_velocity', 'rel_velocity', 'vrad', 'speed_radial', 'speed', 'vel',
     ),
     'rcs': (
-        'rcs', 'RCS', 'radar_cross_section', 'sigma', 'rcs_db', 'power', 'Power', 'power_db',
-        'intensity', 'amplitude', 'snr', 'snr_db',
+        'rcs', 'RCS', 'radar_cross_section', 'rcs_db', 'rcs_dbsm', 'power', 'Power', 'power_db',
+        'intensity', 'amplitude', 'snr', 'snr_db', 'signal_to_noise_ratio', 'signal_noise_ratio',
     ),
-    'range': ('range', 'radius', 'distance', 'r'),
-    'azimuth': ('azimuth', 'azimuth_angle', 'azimuth_rad', 'alpha'),
-    'elevation': ('elevation', 'elevation_angle', 'elevation_rad', 'beta'),
+    'range': ('range', 'radial_distance', 'radius', 'distance'),
+    'azimuth': ('azimuth', 'azimuth_angle', 'azimuthangle', 'azimuth_rad', 'azi', 'alpha'),
+    'elevation': (
+        'elevation', 'elevation_angle', 'elevationangle', 'elevation_rad', 'ele', 'beta',
+    ),
     'velocity_x': ('velocity_x', 'vx', 'v_x', 'vrel_long', 'vel_x'),
     'velocity_y': ('velocity_y', 'vy', 'v_y', 'vrel_lat', 'vel_y'),
 }  # fmt: skip

@@ -39,4 +39,6 @@ def image_raster(msg: Any, dtype: str, channels: int, truncated_reason: str) -> 
     raster: NDArray[Any] = np.ndarray(
         (height, width, channels), item, data, 0, (step, pixel_bytes, item.itemsize)
     )
-    return raster.astype(item.newbyteorder('='), copy=False)
+    raster = raster.astype(item.newbyteorder('='), copy=False)
+    # OpenCV refuses a step that is no multiple of the item's size.
+    return raster if raster.flags.aligned else raster.copy()
