@@ -24,7 +24,7 @@ from radar_camera_ssl.sensors.geometry import decode_camera_info
 from . import health, optional_packages, process, qos
 from .conversions import stamp_ns
 from .diagnostics import diagnostic_array
-from .monitor import ThrottledLog
+from .monitor import InputMeter, ThrottledLog
 from .outputs import Outputs
 from .parameter_declaration import DeclaredParameters
 from .parameters import Settings
@@ -79,7 +79,7 @@ class ReflectionHeatmapNode(LifecycleNode):
         self._inputs: dict[str, Subscription] = {}
         self._camera_info: CameraInfo | None = None
         self._camera_info_error = ''
-        self._camera_infos_received = 0
+        self._camera_info_meter = InputMeter()
         self._active_since_s = 0.0
         self._reported_radar_drops: dict[str, int] = {}
         self._fatal = ''
@@ -229,6 +229,7 @@ class ReflectionHeatmapNode(LifecycleNode):
         self._session = None
         self._camera_info = None
         self._camera_info_error = ''
+        self._camera_info_meter = InputMeter()
         self._mismatches.clear()
 
     def destroy_node(self) -> None:
@@ -284,7 +285,7 @@ class ReflectionHeatmapNode(LifecycleNode):
 
     def _on_camera_info(self, msg: CameraInfo) -> None:
         self._mismatches.resolved(self._inputs['camera_info'].topic_name)
-        self._camera_infos_received += 1
+        self._camera_info_meter.arrived(time.monotonic())
         try:
             decode_camera_info(msg)
         except SensorDataError as error:
@@ -361,7 +362,8 @@ class ReflectionHeatmapNode(LifecycleNode):
 
     def _input_status(self, session: Session, now_s: float) -> dict[str, health.InputStatus]:
         result = {}
-        for name, meter in session.intake.meters.items():
+        meters = {**session.intake.meters, 'camera_info': self._camera_info_meter}
+        for name, meter in meters.items():
             topic = self.resolve_topic_name(f'~/input/{name}')
             result[name] = health.InputStatus(
                 topic,

@@ -183,6 +183,12 @@ class Rig:
             self._publishers[name] = publisher
         return self._publishers[name]
 
+    def close_talks(self) -> None:
+        """Forget the publishers, so that new ones wait for the node's new subscriptions."""
+        for publisher in self._publishers.values():
+            self.peer.destroy_publisher(publisher)
+        self._publishers = {}
+
     def image(self, message: Any) -> None:
         self.talk('input/image', type(message)).publish(message)
 
@@ -198,11 +204,15 @@ class Rig:
         """The key values of the latest diagnostics."""
         return {v.key: v.value for v in self.diagnostics[-1].values} if self.diagnostics else {}
 
+    def forget(self) -> None:
+        """Forget the diagnostics so far, so that `status` sees only what comes after."""
+        self.diagnostics.clear()
+
     def status(self, level: bytes, text: str = '') -> DiagnosticStatus:
         """Wait for a diagnostic status of this level with this text; return it."""
 
         def found() -> DiagnosticStatus | None:
-            for status in self.diagnostics[-5:]:
+            for status in list(self.diagnostics):
                 if status.level == level and text in status.message:
                     return status
             return None

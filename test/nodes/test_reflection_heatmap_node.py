@@ -1,0 +1,478 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node's outputs, states and parameters, over DDS."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime
+import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from model_factory import CUBE, write_tiny_model
+from rclpy.parameter import Parameter
+from ros_graph import (
+    Rig,
+    camera_info_message,
+    image_message,
+    radar_message,
+    stamped,
+    wait_until,
+)
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
+
+from radar_camera_ssl.inference.model import Correspondence, CorrespondenceModel
+from radar_camera_ssl.inference.overlay import draw_overlay
+from radar_camera_ssl.nodes import outputs
+from radar_camera_ssl.nodes.conversions import bytes_field, compressed_message
+from radar_camera_ssl.sensors.camera import decode_image
+from radar_camera_ssl.sensors.geometry import decode_camera_info
+from radar_camera_ssl.sensors.radar_points import decode_points, structured_view
+
+MakeRig = Callable[..., Rig]
+SECOND = 10**9
+PERIOD = SECOND // 10
+
+
+def random_returns(seed: int, count: int) -> list[tuple[float, ...]]:
+    rng = np.random.default_rng(seed)
+    low, high = [2, -10, -1, -20, -20], [80, 10, 3, 20, 30]
+    return [tuple(map(float, row)) for row in rng.uniform(low, high, (count, 5))]
+
+
+def expected(model: CorrespondenceModel, radar: PointCloud2, image: Image) -> Correspondence:
+    names = model.metadata.radar.field_names  # type: ignore[union-attr]
+    return model.infer(decode_image(image), decode_points(radar, names))
+
+
+def pixels(message: Image, dtype: type = np.float32) -> np.ndarray:
+    return np.frombuffer(message.data, dtype).reshape(message.height, message.width, -1).squeeze()
+
+
+def test_outputs_equal_the_librarys_bit_for_bit(make_rig: MakeRig, tiny_model: Path) -> None:
+    rig = make_rig()
+    rig.bring_up()
+    heatmaps = rig.hear('output/heatmap', Image)
+    reflections = rig.hear('output/reflections', PointCloud2)
+    model = CorrespondenceModel.load(tiny_model)
+    sent = []
+    for i, count in enumerate((3, 0, 40, 128, 200, 1)):
+        stamp = SECOND + i * PERIOD
+        radar = radar_message(stamp + 3_000_000, random_returns(i, count))
+        image = image_message(stamp, 480, 640, seed=i)
+        sent.append((radar, image))
+        rig.pair(stamp, radar, image)
+    wait_until(lambda: len(heatmaps) == len(reflections) == len(sent), 'not every pair came back')
+    for (radar, image), heatmap, cloud in zip(sent, heatmaps, reflections, strict=True):
+        wanted = expected(model, radar, image)
+        assert heatmap.encoding == '32FC1'
+        assert heatmap.header == image.header
+        assert (heatmap.height, heatmap.width) == (30, 40)
+        np.testing.assert_array_equal(pixels(heatmap), wanted.heatmap)
+        assert cloud.header == radar.header
+        points = structured_view(cloud)
+        np.testing.assert_array_equal(points['u'], wanted.pixel[:, 0])
+        np.testing.assert_array_equal(points['v'], wanted.pixel[:, 1])
+        np.testing.assert_array_equal(points['likelihood'], wanted.likelihood)
+        own = structured_view(radar)[wanted.returns.row]
+        for name in ('x', 'y', 'z', 'velocity', 'rcs'):
+            np.testing.assert_array_equal(points[name], own[name])
+
+
+def test_the_inputs_own_fields_travel_with_their_types(make_rig: MakeRig) -> None:
+    rig = make_rig()
+    rig.bring_up()
+    reflections = rig.hear('output/reflections', PointCloud2)
+    dtype = np.dtype(
+        {
+            'names': ['RCS', 'track', 'x', 'y', 'v_r', 'covariance', 'u'],
+            'formats': ['>f8', '>u2', '>f4', '>f4', '>f4', ('>f4', 3), '>f4'],
+            'offsets': [0, 8, 12, 16, 20, 24, 36],
+            'itemsize': 48,
+        }
+    )
+    cloud = np.zeros(2, dtype)
+    cloud['RCS'], cloud['track'], cloud['x'], cloud['y'] = [5, 7], [65535, 3], [9, 8], [1, -1]
+    cloud['covariance'] = [[1, 2, 3], [4, 5, 6]]
+    message = big_endian_cloud(cloud, SECOND)
+    rig.pair(SECOND, radar=message)
+    wait_until(lambda: reflections, 'no reflections')
+    points = structured_view(reflections[0])
+    names = ('x', 'y', 'z', 'RCS', 'track', 'v_r', 'covariance', 'u', 'v', 'likelihood')
+    assert points.dtype.names == names
+    assert points['track'].tolist() == [65535, 3]
+    assert points['RCS'].tolist() == [5.0, 7.0]
+    assert points['RCS'].dtype == np.float64
+    assert points['covariance'].tolist() == [[1, 2, 3], [4, 5, 6]]
+
+
+def big_endian_cloud(cloud: np.ndarray, stamp_ns: int) -> PointCloud2:
+    codes = {'f8': 8, 'f4': 7, 'u2': 4}
+    message = PointCloud2(height=1, width=len(cloud), is_bigendian=True, is_dense=True)
+    message.point_step, message.row_step = cloud.dtype.itemsize, cloud.nbytes
+    for name in cloud.dtype.names or ():
+        inner, offset = cloud.dtype.fields[name][:2]  # type: ignore[index]
+        message.fields.append(
+            PointField(
+                name=name,
+                offset=offset,
+                datatype=codes[inner.base.str[1:]],
+                count=int(np.prod(inner.shape, dtype=int)) if inner.shape else 1,
+            )
+        )
+    message.data = bytes_field(cloud.view(np.uint8))
+    return stamped(message, stamp_ns, 'radar')
+
+
+def test_every_radar_frame_is_published_or_counted(make_rig: MakeRig) -> None:
+    """Sensors with jitter, losses, bad stamps and bad images: nothing leaves uncounted."""
+    rig = make_rig(pair_queue_depth=1, slop=0.03, max_age=0.5)
+    rig.bring_up()
+    heatmaps = rig.hear('output/heatmap', Image)
+    rng = np.random.default_rng(3)
+    events = []
+    for i in range(60):
+        stamp = SECOND + int(i * PERIOD + rng.uniform(-5e6, 5e6))
+        events.append((stamp, rig.radar, radar_message(0 if i % 17 == 5 else stamp)))
+    for i in range(180):
+        stamp = SECOND + int(i * SECOND / 30 + rng.uniform(-5e6, 5e6))
+        image = image_message(stamp, seed=i)
+        if i % 13 == 7:
+            image.encoding = 'nonsense'
+        if rng.random() > 0.1:
+            events.append((stamp, rig.image, image))
+    for _, send, message in sorted(events, key=lambda event: event[0]):
+        send(message)
+        time.sleep(0.001)
+
+    def settled() -> bool:
+        values = rig.values()
+        return values.get('radar_received') == '60' and values['radar_pending'] == '0'
+
+    wait_until(settled, lambda: str(rig.values()))
+    values = rig.values()
+    dropped = {k: int(v) for k, v in values.items() if k.startswith('radar_dropped.')}
+    assert int(values['published']) + sum(dropped.values()) == 60
+    assert dropped['radar_dropped.stamp_zero'] == 4
+    assert dropped['radar_dropped.image_encoding'] > 0
+    assert int(values['published']) > 20
+    wait_until(lambda: len(heatmaps) == int(values['published']), 'a heatmap is missing')
+    stamps = [
+        heatmap.header.stamp.sec + heatmap.header.stamp.nanosec * 1e-9 for heatmap in heatmaps
+    ]
+    assert stamps == sorted(stamps)
+
+
+def test_the_account_holds_at_every_moment(make_rig: MakeRig) -> None:
+    rig = make_rig(pair_queue_depth=1)
+    rig.bring_up()
+    for i in range(30):
+        rig.pair(SECOND + i * PERIOD)
+    wait_until(lambda: rig.values().get('radar_received') == '30', 'not all arrived')
+    for status in rig.diagnostics:
+        values = {v.key: v.value for v in status.values}
+        if 'radar_received' in values:
+            parts = ('published', 'radar_dropped', 'radar_pending')
+            assert int(values['radar_received']) == sum(int(values[part]) for part in parts)
+
+
+def test_a_pair_older_than_max_age_is_dropped_and_counted(
+    make_rig: MakeRig, tmp_path: Path
+) -> None:
+    slow = write_tiny_model(tmp_path / 'slow.onnx', slow_steps=200)
+    rig = make_rig(model_path=str(slow), max_age=0.01, stale_after=30.0)
+    rig.bring_up()
+    for i in range(5):
+        rig.pair(SECOND + i * PERIOD)
+    wait_until(lambda: int(rig.values().get('radar_dropped.too_old', '0')) > 0, 'none too old')
+
+
+def test_a_busy_worker_drops_the_oldest_pairs(make_rig: MakeRig, tmp_path: Path) -> None:
+    slow = write_tiny_model(tmp_path / 'slow.onnx', slow_steps=200)
+    rig = make_rig(model_path=str(slow), pair_queue_depth=1, stale_after=30.0)
+    rig.bring_up()
+    heatmaps = rig.hear('output/heatmap', Image)
+    for i in range(8):
+        rig.pair(SECOND + i * PERIOD)
+    wait_until(lambda: int(rig.values().get('radar_dropped.worker_busy', '0')) > 0, 'none dropped')
+    wait_until(
+        lambda: heatmaps and heatmaps[-1].header.stamp.nanosec == 7 * PERIOD % SECOND,
+        'the newest pair must be published',
+    )
+
+
+def test_the_overlay_is_drawn_only_while_someone_listens(
+    make_rig: MakeRig, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+
+    def counted(*arguments: object) -> object:
+        drawn.append(1)
+        return draw_overlay(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(outputs, 'draw_overlay', counted)
+    rig = make_rig()
+    rig.bring_up()
+    heatmaps = rig.hear('output/heatmap', Image)
+    rig.pair(SECOND)
+    wait_until(lambda: len(heatmaps) == 1, 'no heatmap')
+    rig.value('published', '1')
+    assert not drawn
+    overlays = rig.hear('output/overlay', Image)
+    compressed = rig.hear('output/overlay/compressed', CompressedImage)
+    wait_until(
+        lambda: rig.node.count_subscribers(rig.topic('output/overlay/compressed')), 'not matched'
+    )
+    radar, image = radar_message(2 * SECOND), image_message(2 * SECOND)
+    rig.pair(2 * SECOND, radar, image)
+    wait_until(lambda: overlays and compressed, 'no overlay')
+    assert len(drawn) == 1
+    wanted = draw_overlay(
+        decode_image(image), expected(CorrespondenceModel.load(tiny_model), radar, image)
+    )
+    np.testing.assert_array_equal(pixels(overlays[0], np.uint8), wanted)
+    assert overlays[0].header == image.header
+    assert bytes(compressed[0].data) == bytes(compressed_message(wanted, image.header).data)
+    assert compressed[0].header == image.header
+
+
+def test_camera_info_is_scaled_to_the_heatmap(make_rig: MakeRig) -> None:
+    rig = make_rig()
+    rig.bring_up()
+    infos = rig.hear('output/camera_info', CameraInfo)
+    sent = camera_info_message(SECOND)
+    rig.talk('input/camera_info', CameraInfo).publish(sent)
+    rig.value('camera_info.received', '1')
+    rig.pair(2 * SECOND)
+    wait_until(lambda: infos, 'no camera_info')
+    info = infos[0]
+    assert (info.width, info.height) == (40, 30)
+    assert info.header.stamp.sec == 2
+    intrinsics = decode_camera_info(sent)
+    points = np.array([[1.0, 0.5, 8.0], [-2.0, 0.3, 12.0]])
+    uv, _ = intrinsics.project(points)
+    scaled_uv, _ = decode_camera_info(info).project(points)
+    np.testing.assert_allclose(scaled_uv, (uv + 0.5) / 4 - 0.5, atol=1e-9)
+    homogeneous = np.c_[points, np.ones(2)].T
+    full, small = (np.array(m.p).reshape(3, 4) @ homogeneous for m in (sent, info))
+    np.testing.assert_allclose(small[:2] / small[2], (full[:2] / full[2] + 0.5) / 4 - 0.5)
+
+
+def test_an_uncalibrated_camera_info_is_a_warning(make_rig: MakeRig) -> None:
+    rig = make_rig(stale_after=30.0)
+    rig.bring_up()
+    sent = camera_info_message(SECOND)
+    sent.k = [0.0] * 9
+    rig.talk('input/camera_info', CameraInfo).publish(sent)
+    rig.status(DiagnosticStatus.WARN, 'camera_info')
+
+
+def test_the_heatmap_comes_at_camera_resolution_on_request(
+    make_rig: MakeRig, tiny_model: Path
+) -> None:
+    rig = make_rig()
+    rig.bring_up()
+    heatmaps = rig.hear('output/heatmap', Image)
+    result = rig.node.set_parameters([Parameter('heatmap_resolution', value='camera')])
+    assert result[0].successful
+    radar, image = radar_message(SECOND), image_message(SECOND)
+    rig.pair(SECOND, radar, image)
+    wait_until(lambda: heatmaps, 'no heatmap')
+    wanted = expected(CorrespondenceModel.load(tiny_model), radar, image).heatmap
+    resized = cv2.resize(wanted, (160, 120), interpolation=cv2.INTER_LINEAR)
+    np.testing.assert_array_equal(pixels(heatmaps[0]), resized)
+
+
+def test_compressed_images_are_taken(make_rig: MakeRig, tiny_model: Path) -> None:
+    rig = make_rig(image_transport='compressed')
+    rig.bring_up()
+    heatmaps = rig.hear('output/heatmap', Image)
+    picture = decode_image(image_message(SECOND))
+    for i, suffix in enumerate(('.png', '.jpg')):
+        message = CompressedImage(format=f'bgr8; {suffix[1:]} compressed bgr8')
+        message.data = bytes_field(cv2.imencode(suffix, picture)[1])
+        stamp = SECOND + i * PERIOD
+        rig.pair(stamp, image=stamped(message, stamp, 'camera_optical'))
+    wait_until(lambda: len(heatmaps) == 2, 'no heatmaps of compressed images')
+    wanted = expected(CorrespondenceModel.load(tiny_model), radar_message(1), image_message(1))
+    np.testing.assert_array_equal(pixels(heatmaps[0]), wanted.heatmap)
+
+
+def test_a_cube_gives_the_librarys_answer(make_rig: MakeRig, tiny_cube_model: Path) -> None:
+    rig = make_rig(model_path=str(tiny_cube_model), radar_format='cube')
+    rig.bring_up()
+    heatmaps = rig.hear('output/heatmap', Image)
+    reflections = rig.hear('output/reflections', PointCloud2)
+    cube = np.random.default_rng(1).normal(20, 5, CUBE.shape).astype(np.float32)
+    rows, columns, bins = CUBE.shape
+    radar = Image(encoding=f'32FC{bins}', height=rows, width=columns, step=columns * bins * 4)
+    radar.data = bytes_field(cube)
+    image = image_message(SECOND)
+    rig.pair(SECOND, stamped(radar, SECOND, 'radar'), image)
+    wait_until(lambda: heatmaps and reflections, 'no answer to a cube')
+    wanted = CorrespondenceModel.load(tiny_cube_model).infer(decode_image(image), cube)
+    np.testing.assert_array_equal(pixels(heatmaps[0]), wanted.heatmap)
+    points = structured_view(reflections[0])
+    assert points.dtype.names == ('x', 'y', 'z', 'velocity', 'u', 'v', 'likelihood')
+    np.testing.assert_array_equal(points['u'], wanted.pixel[:, 0])
+    np.testing.assert_array_equal(points['velocity'], wanted.returns.velocity)
+
+
+def test_axes_that_are_not_the_models_fail_to_configure(
+    make_rig: MakeRig, tiny_cube_model: Path
+) -> None:
+    axes = [*CUBE.range_m, -0.5, 0.5, *CUBE.doppler_mps]
+    rig = make_rig(model_path=str(tiny_cube_model), radar_format='cube', cube_axes=axes)
+    assert not rig.lifecycle.change('configure')
+    rig.status(DiagnosticStatus.ERROR, 'radar.azimuth_rad')
+
+
+def test_the_last_frames_of_a_recording_find_their_partner(make_rig: MakeRig) -> None:
+    """No stamp comes after them: the silence of both sensors lets them go."""
+    rig = make_rig(stale_after=0.2)
+    rig.bring_up()
+    heatmaps = rig.hear('output/heatmap', Image)
+    rig.radar(radar_message(SECOND))
+    rig.image(image_message(SECOND + 20_000_000))
+    wait_until(lambda: heatmaps, 'the last pair stays in the pairing')
+
+
+def test_the_node_pairs_again_after_time_jumped_back(make_rig: MakeRig) -> None:
+    rig = make_rig(stale_after=0.2)
+    rig.bring_up()
+    heatmaps = rig.hear('output/heatmap', Image)
+    for start in (100 * SECOND, 10 * SECOND):
+        for i in range(5):
+            rig.pair(start + i * PERIOD)
+    wait_until(lambda: len(heatmaps) == 10, lambda: f'{len(heatmaps)}: {rig.values()}')
+
+
+# States
+
+
+def test_diagnostics_come_in_every_state_and_the_cycle_can_be_repeated(
+    make_rig: MakeRig,
+) -> None:
+    rig = make_rig(stale_after=30.0)
+    rig.status(DiagnosticStatus.OK, 'unconfigured')
+    for round_ in range(3):
+        for transition, state in (('configure', 'inactive'), ('activate', 'active')):
+            rig.forget()
+            assert rig.lifecycle.change(transition)
+            rig.status(DiagnosticStatus.OK, state)
+        heatmaps = rig.hear('output/heatmap', Image)
+        rig.close_talks()
+        rig.pair((1 + round_) * SECOND)
+        wait_until(lambda heard=heatmaps: heard, f'no heatmap in round {round_}')
+        for transition, state in (('deactivate', 'inactive'), ('cleanup', 'unconfigured')):
+            rig.forget()
+            assert rig.lifecycle.change(transition)
+            rig.status(DiagnosticStatus.OK, state)
+    assert rig.lifecycle.change('shutdown')
+    assert rig.lifecycle.state() == 'finalized'
+
+
+def test_what_waits_is_counted_when_the_node_is_deactivated(make_rig: MakeRig) -> None:
+    rig = make_rig(stale_after=30.0)
+    rig.bring_up()
+    rig.radar(radar_message(SECOND))
+    rig.value('radar_pending', '1')
+    assert rig.lifecycle.change('deactivate')
+    rig.value('radar_dropped.deactivated', '1')
+    rig.value('radar_pending', '0')
+
+
+def test_an_impossible_transition_is_refused_and_the_node_lives(make_rig: MakeRig) -> None:
+    rig = make_rig()
+    client = rig.peer.create_client(ChangeState, f'{rig.name}/change_state')
+    assert client.wait_for_service(10.0)
+    request = ChangeState.Request(transition=Transition(id=Transition.TRANSITION_ACTIVATE))
+    answer = client.call_async(request)
+    wait_until(answer.done, 'no answer')
+    assert not answer.result().success
+    assert rig.lifecycle.state() == 'unconfigured'
+    assert rig.is_alive
+
+
+# Parameters
+
+
+@pytest.mark.parametrize(
+    ('name', 'value', 'reason'),
+    [
+        ('slop', -1.0, ''),
+        ('max_age', float('nan'), ''),
+        ('radar_format', 'lidar', 'none of points'),
+        ('radar_fields', ['rcs'], 'ours=theirs'),
+        ('cube_axes', [1.0, 2.0], 'six finite limits'),
+        ('providers', [''], 'at least one'),
+        ('heatmap_resolution', 'huge', 'none of grid'),
+        ('queue_size', 0, ''),
+        ('slop', 'text', ''),
+    ],
+)
+def test_a_set_of_a_wrong_value_is_refused_with_a_reason(
+    make_rig: MakeRig, name: str, value: object, reason: str
+) -> None:
+    rig = make_rig()
+    before = rig.node.get_parameter(name).value
+    result = rig.node.set_parameters([Parameter(name, value=value)])[0]
+    assert not result.successful
+    assert result.reason
+    assert reason in result.reason
+    assert rig.node.get_parameter(name).value == before
+
+
+def test_what_is_read_at_configure_cannot_change_after_it(make_rig: MakeRig) -> None:
+    rig = make_rig()
+    assert rig.node.set_parameters([Parameter('slop', value=0.02)])[0].successful
+    rig.bring_up()
+    result = rig.node.set_parameters([Parameter('slop', value=0.03)])[0]
+    assert not result.successful
+    assert 'cleanup' in result.reason
+    assert rig.node.set_parameters([Parameter('max_age', value=0.2)])[0].successful
+
+
+@pytest.mark.parametrize(
+    ('name', 'value'), [('radar_format', 'lidar'), ('slop', 99.0), ('max_age', -1.0)]
+)
+def test_a_wrong_start_value_stops_the_start(make_rig: MakeRig, name: str, value: object) -> None:
+    with pytest.raises(Exception, match=name):
+        make_rig(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ('name', 'value', 'package'),
+    [
+        ('synchronizer', 'message_filters', 'message_filters'),
+        ('image_conversion', 'cv_bridge', 'cv_bridge'),
+        ('radar_format', 'radar_scan', 'radar_msgs'),
+    ],
+)
+def test_a_package_that_is_not_here_fails_to_configure_by_name(
+    make_rig: MakeRig, name: str, value: str, package: str
+) -> None:
+    rig = make_rig(**{name: value})
+    if importlib.util.find_spec(package) is not None:
+        assert rig.lifecycle.change('configure')
+        return
+    assert not rig.lifecycle.change('configure')
+    rig.status(DiagnosticStatus.ERROR, package)
+
+
+def test_an_accelerator_that_is_not_there_fails_to_configure(make_rig: MakeRig) -> None:
+    if 'CUDAExecutionProvider' in onnxruntime.get_available_providers():
+        pytest.skip('this machine has the accelerator')
+    wanted = ['CUDAExecutionProvider', 'CPUExecutionProvider']
+    rig = make_rig(providers=wanted)
+    assert not rig.lifecycle.change('configure')
+    rig.status(DiagnosticStatus.ERROR, 'CUDAExecutionProvider')
+    rig.node.set_parameters([Parameter('allow_cpu_fallback', value=True)])
+    assert rig.lifecycle.change('configure')
+    rig.value('provider', 'CPUExecutionProvider')
