@@ -70,8 +70,8 @@ def run(args: argparse.Namespace) -> int:
     for note in metrics['notes']:
         print(f'note: {note}')
     print(f'{metrics["pairs"]} pairs; {args.out / "report.html"}')
-    if metrics['pairs'] == 0:
-        print('no radar frame had an image within the slop', file=sys.stderr)
+    if metrics['frames'] == 0:
+        print(f'no pair could be evaluated; dropped: {metrics["dropped"]}', file=sys.stderr)
         return 1
     return 0
 

@@ -33,6 +33,7 @@ MISMATCH_S = 0.5
 # A baseline that ignores a sensor must see a different scene.
 BLIND_S = 2.0
 _HELD_MOMENTS = 16
+_HELD_EVERY_S = 0.4
 
 _FRAMEWISE_BASELINES = (
     'centre',
@@ -88,6 +89,7 @@ class DriveEvaluation:
         self._model = model
         self._intrinsics = intrinsics
         self._oracle = oracle
+        self.has_oracle = oracle is not None
         self._other_drive = list(other_drive)
         self._stride = blind_stride
         self._rng = np.random.default_rng(seed)
@@ -146,7 +148,8 @@ class DriveEvaluation:
                 scorer.score(self.oracle_tally, projected)
         if self.frames % self._stride == 0:
             self._probe(tally, stamp, image, scorer, correspondence)
-            self._moments.append(_Moment(stamp, radar, truth))
+            if not self._moments or abs(stamp - self._moments[-1].stamp) >= _HELD_EVERY_S * 1e9:
+                self._moments.append(_Moment(stamp, radar, truth))
         self.frames += 1
         return correspondence
 
@@ -225,17 +228,20 @@ class DriveEvaluation:
 
     def merge(self, other: DriveEvaluation) -> None:
         """Add another drive's counts (time blocks stay apart, for the confidence intervals)."""
-        self.frames += other.frames
-        self.frames_with_truth += other.frames_with_truth
         self._merged += other.all_blocks
         for name, tally in self.baselines.items():
             tally.merge(other.baselines[name])
         self.oracle_tally.merge(other.oracle_tally)
-        if self.fixed is not None and other.fixed is not None:
+        self.has_oracle |= other.has_oracle
+        if self.frames == 0:
+            self.fixed = other.fixed
+        elif self.fixed is not None and other.fixed is not None:
             if (self.fixed.grid, self.fixed.raster) == (other.fixed.grid, other.fixed.raster):
                 self.fixed.merge(other.fixed)
             else:
                 self.fixed = None
+        self.frames += other.frames
+        self.frames_with_truth += other.frames_with_truth
 
     @property
     def all_blocks(self) -> list[Tally]:
@@ -256,7 +262,7 @@ class DriveEvaluation:
         result['baselines'] = {
             name: figures[name] for name in baselines.BASELINES if name in figures
         }
-        result['oracle'] = self.oracle_tally.values() if self._oracle is not None else None
+        result['oracle'] = self.oracle_tally.values() if self.has_oracle else None
         return result
 
     def curves(self) -> Curves:

@@ -97,6 +97,7 @@ class _DriveResult:
             if figures[key] is None:
                 missing.setdefault(key, 'nothing in the recording to measure it on')
         missing['yaw_error_deg'] = missing['time_offset_ms'] = 'not computed by this version'
+        figures['frames'] = self.evaluation.frames
         figures['frames_with_truth'] = self.evaluation.frames_with_truth
         figures['null_because'] = missing
         figures['notes'] = self.notes

@@ -62,3 +62,17 @@ def test_wrong_use_is_refused(wrong: list[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         parse('bag', '--out', 'somewhere', *wrong)
     assert stop.value.code == 2
+
+
+def test_nothing_decodable_is_no_success(
+    block_drive: Callable[..., Path],
+    tiny_model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    args = parse(
+        *(str(block_drive(frames=3)), '--model', str(tiny_model), '--out', str(tmp_path)),
+        *('--field', 'rcs=strength'),
+    )
+    assert command.run(args) == 1
+    assert "{'points_field_missing': 3}" in capsys.readouterr().err

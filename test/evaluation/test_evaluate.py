@@ -118,6 +118,18 @@ def test_a_drive_without_a_pair_is_told_not_scored(
     assert not (tmp_path / 'out' / 'overlay.png').exists()
 
 
+def test_a_drive_without_frames_does_not_take_the_others_down(
+    block_drive: Drive, tiny_model: Path
+) -> None:
+    bags = [block_drive('none', frames=3, radar_delay_s=0.04), block_drive('b', frames=9)]
+    metrics = evaluate_bags(bags, tiny_model, None, slop_s=0.02)
+    alone = evaluate_bags(bags[1:], tiny_model, None, slop_s=0.02)
+    assert metrics['pointing_accuracy'] == alone['pointing_accuracy']
+    assert metrics['oracle'] == alone['oracle']
+    for name in ('best_fixed', 'mean_heatmap', 'centre'):
+        assert metrics['baselines'][name] == alone['baselines'][name]
+
+
 def test_max_pairs_ends_a_drive_early(block_drive: Drive, tiny_model: Path) -> None:
     options = EvaluationOptions(max_pairs=7)
     metrics = evaluate_bags([block_drive(frames=30)], tiny_model, None, options=options)

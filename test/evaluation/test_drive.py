@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from radar_camera_ssl.evaluation.drive import DriveEvaluation
+from radar_camera_ssl.evaluation.ground_truth import FrameTruth
+from radar_camera_ssl.evaluation.metrics import METRIC_KEYS
+from radar_camera_ssl.inference.model import CorrespondenceModel
+from radar_camera_ssl.sensors.radar_points import RadarPoints
+
+SECOND = 1_000_000_000
+
+
+@pytest.fixture(scope='module')
+def model(tiny_model: Path) -> CorrespondenceModel:
+    return CorrespondenceModel.load(tiny_model)
+
+
+def frame(index: int) -> tuple[int, np.ndarray, RadarPoints, FrameTruth]:
+    """One block that moves with the frame's index, seen by two returns, and one ghost."""
+    rng = np.random.default_rng(index)
+    y = 4.0 * np.sin(index * 0.7)
+    u, v = 159.5 - 240 * y / 12, 119.5 + 240 * 0.8 / 12
+    instances = np.zeros((240, 320), np.uint16)
+    left = int(np.clip(u - 12, 0, 295))
+    instances[int(v) - 12 : int(v) + 12, left : left + 24] = 1
+    image = rng.integers(60, 90, (240, 320, 3), dtype=np.uint8)
+    image[instances == 1] = 220
+    position = np.array([[12, y, 0], [12, y + 0.1, 0], [30, -y, 0]], np.float32)
+    rcs = np.array([12, 9, -12], np.float32)
+    points = RadarPoints(position, np.zeros(3, np.float32), rcs, np.arange(3, dtype=np.int32))
+    truth = FrameTruth(instances, np.array([1, 1, 0], np.uint16))
+    return index * SECOND // 2, image, points, truth
+
+
+def test_arrays_are_scored_without_a_bag(model: CorrespondenceModel) -> None:
+    evaluation = DriveEvaluation(model, blind_stride=1)
+    for index in range(20):
+        evaluation.add(*frame(index))
+    values = evaluation.values()
+    assert values['pointing_accuracy'] == 1.0
+    assert values['ghost_auroc'] == 1.0
+    assert values['oracle'] is None
+    assert values['baselines']['another_radar']['pointing_accuracy'] < 0.9
+    assert values['baselines']['another_image']['pointing_accuracy'] == 1.0
+    assert values['baselines']['empty_radar']['heatmap_ap'] < values['heatmap_ap']
+
+
+def test_an_answer_at_hand_is_not_computed_again(model: CorrespondenceModel) -> None:
+    stamp, image, points, truth = frame(0)
+    at_hand = model.infer(image, points)
+    given = DriveEvaluation(model).add(stamp, image, points, truth, at_hand)
+    assert given is at_hand
+
+
+def test_another_drive_gives_misaligned_pairs_at_once(model: CorrespondenceModel) -> None:
+    other = [frame(100)[2]]
+    evaluation = DriveEvaluation(model, other_drive=other)
+    evaluation.add(*frame(0))
+    assert evaluation.values()['mismatch_auroc'] is not None
+    alone = DriveEvaluation(model)
+    alone.add(*frame(0))
+    assert alone.values()['mismatch_auroc'] is None
+
+
+def test_frames_close_in_time_are_not_called_misaligned(model: CorrespondenceModel) -> None:
+    evaluation = DriveEvaluation(model, blind_stride=1)
+    for index in range(4):
+        _, image, points, truth = frame(index)
+        evaluation.add(index * SECOND // 10, image, points, truth)
+    assert evaluation.values()['mismatch_auroc'] is None
+    assert evaluation.values()['baselines']['another_radar']['heatmap_ap'] is None
+
+
+def test_truth_of_another_size_is_refused(model: CorrespondenceModel) -> None:
+    stamp, image, points, truth = frame(0)
+    with pytest.raises(ValueError, match='ground truth of'):
+        DriveEvaluation(model).add(stamp, image[:100], points, truth)
+
+
+def test_empty_radar_frames_are_valid(model: CorrespondenceModel) -> None:
+    evaluation = DriveEvaluation(model)
+    stamp, image, _, truth = frame(0)
+    nothing = FrameTruth(truth.instances, np.zeros(0, np.uint16))
+    evaluation.add(stamp, image, RadarPoints.empty(), nothing)
+    values = evaluation.values()
+    assert values['pointing_accuracy'] is None
+    assert values['heatmap_ap'] is None
+    assert values['ece'] == pytest.approx(0.0, abs=1e-3)
+
+
+def test_merged_drives_are_those_of_all_frames(model: CorrespondenceModel) -> None:
+    whole, parts = DriveEvaluation(model), [DriveEvaluation(model), DriveEvaluation(model)]
+    for index in range(8):
+        stamp, image, points, truth = frame(index)
+        whole.add(stamp, image, points, truth)
+        parts[index // 4].add(stamp, image, points, truth)
+    parts[0].merge(parts[1])
+    together, apart = whole.values(), parts[0].values()
+    for key in METRIC_KEYS:
+        if key != 'mismatch_auroc':  # pairs are drawn at random
+            assert together[key] == pytest.approx(apart[key]), key
+    for name in ('centre', 'best_fixed', 'mean_heatmap', 'image_only', 'rcs'):
+        assert together['baselines'][name] == pytest.approx(apart['baselines'][name]), name
+
+
+def test_drives_that_differ_in_grid_lose_only_the_fixed_maps(
+    model: CorrespondenceModel, block_drive: Callable[..., Path]
+) -> None:
+    first, second = DriveEvaluation(model), DriveEvaluation(model)
+    first.add(*frame(0))
+    stamp, image, points, truth = frame(1)
+    wide = FrameTruth(np.repeat(truth.instances, 2, axis=1), truth.return_instance)
+    second.add(stamp, np.repeat(image, 2, axis=1), points, wide)
+    first.merge(second)
+    assert first.values()['pointing_accuracy'] is not None
+    assert first.values()['baselines'].keys() & {'best_fixed', 'mean_heatmap'} == set()
