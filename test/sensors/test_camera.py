@@ -5,9 +5,9 @@ import struct
 from typing import Any
 
 import cv2
-import messages
 import numpy as np
 import pytest
+import sensor_messages as messages
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rosbags.image import message_to_cvimage

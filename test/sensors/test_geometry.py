@@ -5,9 +5,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import cv2
-import messages
 import numpy as np
 import pytest
+import sensor_messages as messages
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-import messages
 import numpy as np
 import pytest
+import sensor_messages as messages
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -5,9 +5,9 @@ import pickle
 from types import SimpleNamespace
 from typing import Any
 
-import messages
 import numpy as np
 import pytest
+import sensor_messages as messages
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp

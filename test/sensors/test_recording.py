@@ -4,9 +4,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import messages
 import numpy as np
 import pytest
+import sensor_messages as messages
 from rosbags.interfaces import (
     Qos,
     QosDurability,
