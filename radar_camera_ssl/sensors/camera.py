@@ -97,13 +97,18 @@ def _decode_raw(msg: Any) -> NDArray[np.uint8]:
         )
     if msg.height == 0 or msg.width == 0:
         raise SensorDataError('image_empty', f'image of size {msg.width}x{msg.height}')
+    if encoding.channels == 2 and msg.width % 2:
+        # Two pixels share their chroma. Older OpenCV reads past the end of the row.
+        raise SensorDataError(
+            'image_corrupt', f'{msg.encoding} image of odd width {msg.width}: 4:2:2 needs pairs'
+        )
     raster = image_raster(msg, encoding.dtype, encoding.channels, 'image_truncated')
     if encoding.channels == 1:
         raster = raster[..., 0]
     try:
         bgr = raster if encoding.to_bgr is None else cv2.cvtColor(raster, encoding.to_bgr)
     except cv2.error as error:
-        # An odd width of a 4:2:2 image, a Bayer image of one row: the header is wrong.
+        # Such as a Bayer image of one row: the header is wrong.
         raise SensorDataError(
             'image_corrupt',
             f'{msg.encoding} image of {msg.width}x{msg.height} cannot be converted: {error}',
