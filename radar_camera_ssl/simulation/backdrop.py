@@ -12,7 +12,7 @@ from .scene import Scene, SceneState
 from .view import View, clip_near
 
 _SHIFT = 4
-_TEXEL_M = 0.05
+_TEXEL_M = 0.025
 _TILE = 512
 _REACH_M = 105.0
 _DASH_M = 9.0
@@ -31,8 +31,9 @@ def smooth_noise(rng: np.random.Generator, size: int, octaves: tuple[int, ...]) 
         wrapped = np.pad(coarse, 2, mode='wrap')
         scale = size // cells
         fine = cv2.resize(wrapped, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
-        total += fine[2 * scale : 2 * scale + size, 2 * scale : 2 * scale + size]
-    return total / total.std()
+        inner = slice(2 * scale, 2 * scale + size)
+        total += np.asarray(fine[inner, inner], dtype=np.float32)
+    return np.asarray(total / total.std(), dtype=np.float32)
 
 
 class Backdrop:
@@ -47,8 +48,8 @@ class Backdrop:
         self._focal = float(self._intrinsics.matrix[0, 0])
         rng = generator(config.seed, 'light', 1)
         self._panorama = self._paint_panorama(rng)
-        tile = smooth_noise(rng, _TILE, (256, 128, 32, 8))
-        strength = rng.uniform(14, 24)
+        tile = smooth_noise(rng, _TILE, (512, 256, 128, 32, 8))
+        strength = rng.uniform(10, 20)
         self._tile = np.clip(128 + strength * tile, 0, 255).astype(np.uint8)
         self._choose_surfaces(rng)
         self._build_rays()
@@ -118,7 +119,7 @@ class Backdrop:
     def _draw_sky(self, view: View) -> np.ndarray:
         forward = view.rotation[2]
         yaw = np.arctan2(forward[1], forward[0])
-        column = int((-yaw * self._focal - self._width / 2)) % (
+        column = int(-yaw * self._focal - self._width / 2) % (
             self._panorama.shape[1] - self._width - 2
         )
         row = self._horizon_row(view)

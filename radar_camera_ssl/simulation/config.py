@@ -100,7 +100,9 @@ class CameraConfig:
 class RadarConfig:
     """The radar: a short-range front radar that reports points, and its power cube.
 
-    Noise figures are standard deviations of a strong return; weak returns are noisier.
+    Noise figures are standard deviations of a strong return; weak returns are noisier. Elevation
+    is measured poorly by such radars, so the point reported is drawn towards the horizon: the
+    mean of the measurement and a prior of elevation_prior_rad about the radar's own height.
     """
 
     rate_hz: float = 10.0
@@ -113,6 +115,7 @@ class RadarConfig:
     range_noise_m: float = 0.12
     azimuth_noise_rad: float = math.radians(1.0)
     elevation_noise_rad: float = math.radians(2.0)
+    elevation_prior_rad: float = math.radians(1.2)
     doppler_noise_mps: float = 0.12
     clutter_per_frame: float = 3.0
     ghost_rate: float = 1.0
@@ -197,8 +200,18 @@ _COMPONENTS: Mapping[str, int] = MappingProxyType(
     {
         name: index
         for index, name in enumerate(
-            ('road', 'scene', 'appearance', 'light', 'camera_clock', 'radar_clock')
-            + ('image_noise', 'echoes', 'points', 'cube')
+            (
+                'road',
+                'scene',
+                'appearance',
+                'light',
+                'camera_clock',
+                'radar_clock',
+                'image_noise',
+                'echoes',
+                'points',
+                'cube',
+            )
         )
     }
 )

@@ -25,7 +25,7 @@ def cube_axes(config: RadarConfig) -> CubeAxes:
 
 
 def hann_response(offset_bins: np.ndarray) -> np.ndarray:
-    """Amplitude of a Hann-windowed spectrum at an offset in bins (Harris 1978): sinc / (1 - x^2)."""
+    """Amplitude of a Hann-windowed spectrum, by offset in bins: sinc / (1 - x^2) (Harris 1978)."""
     x = np.where(np.abs(np.abs(offset_bins) - 1.0) < 1e-6, 1.0 + 1e-6, offset_bins)
     return np.sinc(x) / (1.0 - x**2)
 

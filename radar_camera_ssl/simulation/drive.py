@@ -245,7 +245,7 @@ _worker: Simulator | None = None
 
 
 def _start_worker(config: DriveConfig) -> None:
-    global _worker  # noqa: PLW0603
+    global _worker
     # Ctrl-C is for the parent, which ends the pool in order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)

@@ -82,7 +82,14 @@ class Theme:
     rails: float
 
 
-_PARKED = {'car': 0.56, 'van': 0.12, 'truck': 0.06, 'dumpster': 0.1, 'cardboard': 0.16}
+_PARKED = {
+    'car': 0.44,
+    'van': 0.1,
+    'truck': 0.06,
+    'dumpster': 0.1,
+    'cardboard': 0.16,
+    'painted_vehicle': 0.14,
+}
 _FURNITURE = {
     'lamp_post': 0.2,
     'traffic_sign': 0.17,
@@ -111,19 +118,19 @@ THEMES: Mapping[str, Theme] = {
         speed=(4.0, 12.5),
         stops=True,
         tracks=(
-            Track((-3.4, -3.1), 16.0, _PARKED),
-            Track((6.4, 6.7), 16.0, _PARKED),
-            Track((-5.2, -4.9), 15.0, _FURNITURE, 0.2),
-            Track((8.1, 8.5), 15.0, _FURNITURE, 0.2),
+            Track((-3.4, -3.1), 24.0, _PARKED),
+            Track((6.4, 6.7), 24.0, _PARKED),
+            Track((-5.2, -4.9), 20.0, _FURNITURE, 0.2),
+            Track((8.1, 8.5), 20.0, _FURNITURE, 0.2),
             Track((-8.0, -7.0), 24.0, _WALKWAY, 0.2),
             Track((10.2, 11.2), 24.0, _WALKWAY, 0.2),
             Track((-10.2, -9.4), 16.0, _GREEN),
             Track((12.6, 13.4), 16.0, _GREEN),
         ),
         lanes=((3.3, -1),),
-        traffic_gap_m=45.0,
+        traffic_gap_m=75.0,
         lead_rate=0.6,
-        walkers_per_100m=3.4,
+        walkers_per_100m=2.0,
         building_gap_m=7.0,
         rails=0.05,
     ),
@@ -141,11 +148,11 @@ THEMES: Mapping[str, Theme] = {
             Track((14.0, 20.0), 7.0, _GREEN),
         ),
         lanes=((3.4, -1),),
-        traffic_gap_m=60.0,
+        traffic_gap_m=75.0,
         lead_rate=0.65,
         walkers_per_100m=1.0,
         building_gap_m=90.0,
-        rails=0.25,
+        rails=0.14,
     ),
     'highway': Theme(
         road=(-4.6, 6.0),
@@ -160,11 +167,11 @@ THEMES: Mapping[str, Theme] = {
             Track((17.5, 20.0), 11.0, {**_GREEN, 'painted_vehicle': 0.3}),
         ),
         lanes=((3.5, 1), (11.5, -1), (15.0, -1)),
-        traffic_gap_m=42.0,
+        traffic_gap_m=60.0,
         lead_rate=0.8,
         walkers_per_100m=0.0,
         building_gap_m=140.0,
-        rails=0.55,
+        rails=0.3,
     ),
 }
 

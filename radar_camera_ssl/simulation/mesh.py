@@ -208,7 +208,7 @@ class MeshBuilder:
                     hub + along * (size * radius * np.cos(a)) + up * (size * radius * np.sin(a))
                     for a in angles
                 ]
-                self.polygon(rim, (grey, grey, grey), parent=face)
+                self.polygon(np.asarray(rim).tolist(), (grey, grey, grey), parent=face)
 
     def build(self) -> Mesh:
         """Give the finished mesh."""

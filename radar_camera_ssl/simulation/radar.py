@@ -242,9 +242,9 @@ class Radar:
             echo = direct[np.array([best])]
             range_m, azimuth, elevation = echo.range_m, echo.azimuth, echo.elevation
             velocity, loss = echo.velocity, 6.0 + 8.0 * c
-            if kind < 0.04 * rate:
+            if kind < 0.07 * rate:
                 range_m, velocity = 2.0 * range_m + 0.3 * a, 2.0 * velocity
-            elif kind < 0.10 * rate:
+            elif kind < 0.19 * rate:
                 # The mirror is a wall or a rail along the road, on the left or the right.
                 mirror = (3.0 + 5.0 * a) * (1.0 if b < 0.5 else -1.0)
                 point = cartesian(range_m, azimuth, elevation)
@@ -252,7 +252,7 @@ class Radar:
                 relative = (velocity_world[best] - own_velocity) @ rotation * [1.0, -1.0, 1.0]
                 range_m, azimuth, elevation = _polar(point)
                 velocity = (relative * point).sum(1) / range_m
-            elif kind < 0.16 * rate:
+            elif kind < 0.29 * rate:
                 range_m = range_m + 1.5 + 8.0 * a
                 azimuth = azimuth + np.radians(8.0) * (b - 0.5)
             else:
@@ -300,7 +300,10 @@ class Radar:
         weak = np.sqrt(1.0 + np.clip(10.0 ** (-(seen.snr_db - 10.0) / 10.0), 0.0, 1.5))
         range_m = seen.range_m + c.range_noise_m * rng.standard_normal(n)
         azimuth = seen.azimuth + c.azimuth_noise_rad * weak * rng.standard_normal(n)
-        elevation = seen.elevation + c.elevation_noise_rad * weak * rng.standard_normal(n)
+        spread = c.elevation_noise_rad * weak
+        measured = seen.elevation + spread * rng.standard_normal(n)
+        trust = c.elevation_prior_rad**2 / (c.elevation_prior_rad**2 + spread**2)
+        elevation = trust * measured
         velocity = seen.velocity + c.doppler_noise_mps * rng.standard_normal(n)
         return RadarFrame(
             position=cartesian(np.maximum(range_m, 0.1), azimuth, elevation),

@@ -77,19 +77,23 @@ _VEHICLES = {
 
 def _vehicle(mesh: Mesh, corner: float, end: float, side: float) -> list[list[float]]:
     h, w = 0.88 * mesh.half_extent[0], 0.84 * mesh.half_extent[1]
-    rows = []
-    for x in (-1.0, 1.0):
-        for y in (-1.0, 1.0):
-            rows.append([x * h, y * w, 0.6, x * 0.7071, y * 0.7071, 0, corner, 1.0])
-        for y in (-0.4, 0.4):
-            rows.append([x * h * 1.04, y * w, 0.65, x, 0, 0, end - 2.0, 6.0])
-        rows.append([x * h * 1.04, 0.0, 0.5, x, 0, 0, end, 8.0])
-    for y in (-1.0, 1.0):
-        for x in (-0.62, 0.62):
-            rows.append([x * h, y * w * 1.04, 0.4, 0, y, 0, corner + 1.0, 2.0])
-        for x in (-0.3, 0.3):
-            rows.append([x * h, y * w * 1.04, 0.7, 0, y, 0, side - 3.0, 8.0])
-        rows.append([0.0, y * w * 1.06, 0.7, 0, y, 0, side, 14.0])
+    diagonal = np.sqrt(0.5)
+    ends = (-1.0, 1.0)
+    rows = [
+        [x * h, y * w, 0.6, x * diagonal, y * diagonal, 0, corner, 1.0] for x in ends for y in ends
+    ]
+    rows += [
+        [x * h * 1.04, y * w, 0.65, x, 0, 0, end - 2.0, 6.0] for x in ends for y in (-0.4, 0.4)
+    ]
+    rows += [[x * h * 1.04, 0.0, 0.5, x, 0, 0, end, 8.0] for x in ends]
+    # Wheel arches, panels and the door between them.
+    rows += [
+        [x * h, y * w * 1.04, 0.4, 0, y, 0, corner + 1.0, 2.0] for y in ends for x in (-0.62, 0.62)
+    ]
+    rows += [
+        [x * h, y * w * 1.04, 0.7, 0, y, 0, side - 3.0, 8.0] for y in ends for x in (-0.3, 0.3)
+    ]
+    rows += [[0.0, y * w * 1.06, 0.7, 0, y, 0, side, 14.0] for y in ends]
     return rows
 
 

@@ -65,7 +65,7 @@ class Renderer:
         mid_d = state.d + s * middle[:, 0] + c * middle[:, 1]
         camera_s = state.ego.s + self._config.camera.mounting.x
         camera_d = state.ego.d + self._config.camera.mounting.y
-        centre = view.optical(state.position + [0.0, 0.0, 1.0])
+        centre = view.optical(state.position + np.array([0.0, 0.0, 1.0]))
         radius = np.hypot(half[:, 0], half[:, 1]) + 1.0
         slope = 0.5 * self._config.camera.width / self._intrinsics.matrix[0, 0]
         beside = np.abs(centre[:, 0]) - radius * 1.5 > slope * np.maximum(centre[:, 2], 0.0)
@@ -98,7 +98,7 @@ class Renderer:
         low, high = pixels.min(1), pixels.max(1)
         width, height = self._config.camera.width, self._config.camera.height
         outside = (high < 0).any(1) | (low[:, 0] > width) | (low[:, 1] > height)
-        tiny = (high - low).max(1) < _SMALLEST_PX
+        tiny = np.max(high - low, axis=1) < _SMALLEST_PX
         hidden = gone | (~crossing & (outside | tiny))
         away = (normal * (corners[:, 0] - view.place)).sum(1) > 0.0
         away = away[faces.parent] & ~faces.two_sided[faces.parent]

@@ -80,7 +80,7 @@ class Road:
         self._s = np.arange(self._travelled[0] - _BEHIND_M, self.length_m + _AHEAD_M, _STEP_M)
         curvature = np.zeros_like(self._s)
         height = np.zeros_like(self._s)
-        for wavelength, radius in ((rng.uniform(250, 500), 260.0), (rng.uniform(110, 220), 350.0)):
+        for wavelength, radius in ((rng.uniform(250, 500), 170.0), (rng.uniform(110, 220), 240.0)):
             phase = rng.uniform(0.0, 2.0 * np.pi)
             amplitude = rng.uniform(0.2, 1.0) / radius
             curvature += amplitude * np.sin(2.0 * np.pi * self._s / wavelength + phase)
