@@ -58,11 +58,12 @@ class Curves:
     frequency: NDArray[np.float64] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Moment:
     stamp: int
     radar: RadarFrame
     truth: FrameTruth | None
+    uses: int = 0
 
 
 class DriveEvaluation:
@@ -192,17 +193,25 @@ class DriveEvaluation:
             shape = raster_shape(*image.shape[:2])
             if self.fixed.raster == shape:
                 self.fixed.add_truth(scorer.truth, scorer.source, scorer.positive)
-        others = [m for m in self._moments if abs(m.stamp - stamp) >= MISMATCH_S * 1e9]
+        others = self._moments_away(stamp, MISMATCH_S)
         if others:
             other = others[int(self._rng.integers(len(others)))]
             swapped = self._infer(image, other.radar)
             tally.add_agreement(swapped.agreement, aligned=False)
-            if abs(other.stamp - stamp) >= BLIND_S * 1e9:
-                self._score_swapped(scorer, image, swapped, other, len(correspondence.returns))
+        others = self._moments_away(stamp, BLIND_S)
+        if others:
+            # The least used: what is scored against its truth is an even sample of the drive.
+            other = min(others, key=lambda moment: moment.uses)
+            other.uses += 1
+            swapped = self._infer(image, other.radar)
+            self._score_swapped(scorer, image, swapped, other, len(correspondence.returns))
         if self._other_drive:
             radar = self._other_drive[int(self._rng.integers(len(self._other_drive)))]
             foreign = self._infer(image, radar)
             tally.add_agreement(foreign.agreement, aligned=False)
+
+    def _moments_away(self, stamp: int, least_s: float) -> list[_Moment]:
+        return [m for m in self._moments if abs(m.stamp - stamp) >= least_s * 1e9]
 
     def _score_swapped(
         self,
