@@ -97,6 +97,7 @@ class BagPlayerNode(Node):
         try:
             self._outputs = self._make_publishers()
         except RecordingError as error:
+            super().destroy_node()
             raise ValueError(str(error)) from error
         self._clock_output: Publisher | None = None
         if self._settings.publish_clock:
@@ -160,8 +161,11 @@ class BagPlayerNode(Node):
     def _run(self) -> None:
         try:
             if self._wait_for_subscribers():
+                self.get_logger().info(f'playing {self._settings.bag}')
                 self._play()
                 self._acknowledged()
+                self.exit_code = 0
+            elif self._stop.is_set():
                 self.exit_code = 0
         except Exception as error:  # noqa: BLE001 - logged, and the process ends with code 1
             self.get_logger().error(f'playing failed: {type(error).__name__}: {error}')

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +17,9 @@ from rclpy.exceptions import (
     InvalidParameterValueException,
 )
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+
+START_ERRORS = (InvalidParameterTypeException, InvalidParameterValueException, ValueError)
 
 
 def ensure_log_directory() -> None:
@@ -31,19 +36,23 @@ def run(make_node: Callable[[], Any], args: list[str] | None = None) -> int:
 
     A node with `exit_code` gives the code; a parameter that is not allowed gives 2.
     """
+    # rclpy's own handlers would take the context away under the node's threads in mid-publish.
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
     ensure_log_directory()
-    rclpy.init(args=args)
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     node = None
     try:
         node = make_node()
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         done = getattr(node, 'done', lambda: False)
-        while rclpy.ok() and not done():
+        while not stop.is_set() and not done():
             executor.spin_once(timeout_sec=0.1)
-    except (KeyboardInterrupt, ExternalShutdownException):
+    except ExternalShutdownException:
         pass
-    except (InvalidParameterTypeException, InvalidParameterValueException, ValueError) as error:
+    except START_ERRORS as error:
         if node is not None:
             raise
         print(f'cannot start: {error}', file=sys.stderr)

@@ -96,6 +96,7 @@ class ReflectionHeatmapNode(LifecycleNode):
             clock=Clock(clock_type=ClockType.STEADY_TIME),
         )
         self._answer_impossible_transitions()
+        self.get_logger().info('started; unconfigured')
 
     def fail(self, text: str, expected: bool = False) -> None:
         """Log why the node cannot go on, and keep it for the diagnostics."""

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The player, over DDS: every byte, in order, at its time."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bags import START_NS, drive_rows, row, write_bag
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from ros_graph import RELIABLE, Spinner, image_message, radar_message, wait_until
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+
+from radar_camera_ssl.nodes.bag_player_node import BagPlayerNode
+from radar_camera_ssl.nodes.qos import latched
+from radar_camera_ssl.nodes.read_ahead import ReadAhead
+from radar_camera_ssl.sensors.recording import RecordingError
+
+TOPICS = {'/camera/image_raw': Image, '/radar/points': PointCloud2}
+
+
+class Listener:
+    """Hears the bag's topics in a namespace, as bytes, with arrival times."""
+
+    def __init__(self, namespace: str) -> None:
+        self.namespace = namespace
+        self.node = Node('listener', namespace=namespace)
+        self.heard: dict[str, list[tuple[float, bytes]]] = {topic: [] for topic in TOPICS}
+        self.clock: list[Clock] = []
+        for topic, message_type in TOPICS.items():
+            self.node.create_subscription(
+                message_type, namespace + topic, self._heard(topic), RELIABLE, raw=True
+            )
+        self.node.create_subscription(Clock, namespace + '/clock', self.clock.append, RELIABLE)
+        self._spinner = Spinner(self.node)
+        self._players: list[Spinner] = []
+
+    def _heard(self, topic: str) -> Callable[[bytes], None]:
+        return lambda data: self.heard[topic].append((time.monotonic(), data))
+
+    def play(self, bag: Path, **parameters: Any) -> BagPlayerNode:
+        values = {'bag': str(bag), 'wait_for_subscribers': list(TOPICS)} | parameters
+        remappings = [f'{topic}:={self.namespace}{topic}' for topic in (*TOPICS, '/clock')]
+        remappings.append(f'/camera/camera_info:={self.namespace}/camera/camera_info')
+        player = BagPlayerNode(
+            namespace=self.namespace,
+            parameter_overrides=[Parameter(name, value=value) for name, value in values.items()],
+            cli_args=['--ros-args', *(part for rule in remappings for part in ('-r', rule))],
+        )
+        self._players.append(Spinner(player))
+        return player
+
+    def close(self) -> None:
+        for spinner in (*self._players, self._spinner):
+            spinner.close()
+
+
+@pytest.fixture
+def listener(ros: None, request: pytest.FixtureRequest) -> Iterator[Listener]:
+    listener = Listener(f'/player_{request.node.name.split("[")[0]}')
+    yield listener
+    listener.close()
+
+
+def test_each_message_arrives_byte_for_byte_in_order(listener: Listener, tmp_path: Path) -> None:
+    rows = drive_rows(0.5, height=480, width=640)
+    player = listener.play(
+        write_bag(tmp_path / 'bag', rows), report_path=str(tmp_path / 'report.json')
+    )
+    wait_until(player.done, 'the player does not end')
+    assert player.exit_code == 0
+    for topic in TOPICS:
+        sent = [data for name, _, _, data in sorted(rows, key=lambda r: r[2]) if name == topic]
+        heard = listener.heard[topic]
+        wait_until(lambda heard=heard, sent=sent: len(heard) == len(sent), f'lost on {topic}')
+        assert [data for _, data in listener.heard[topic]] == sent
+    report = json.loads((tmp_path / 'report.json').read_text())
+    assert report['published'] == {
+        '/camera/camera_info': 1,
+        '/camera/image_raw': 15,
+        '/radar/points': 5,
+    }
+
+
+@pytest.mark.parametrize('rate', [1.0, 4.0])
+def test_messages_keep_their_recorded_distance(
+    listener: Listener, tmp_path: Path, rate: float
+) -> None:
+    player = listener.play(write_bag(tmp_path / 'bag', drive_rows(0.6)), rate=rate)
+    wait_until(player.done, 'the player does not end')
+    arrivals = [arrival for arrival, _ in listener.heard['/radar/points']]
+    # A busy machine may deliver late, never early.
+    assert 0.5 / rate - 0.05 < arrivals[-1] - arrivals[0] < 0.5 / rate + 1.0
+
+
+def test_the_clock_is_the_bags(listener: Listener, tmp_path: Path) -> None:
+    player = listener.play(write_bag(tmp_path / 'bag', drive_rows(0.4)), rate=4.0)
+    wait_until(player.done, 'the player does not end')
+    stamps = [c.clock.sec * 10**9 + c.clock.nanosec for c in listener.clock]
+    assert stamps == sorted(stamps)
+    assert stamps[0] >= START_NS
+    assert stamps[-1] == START_NS + 11 * 10**9 // 30
+
+
+def test_the_start_is_left_out_but_latched_topics_are_not(
+    listener: Listener, tmp_path: Path
+) -> None:
+    infos: list[CameraInfo] = []
+    player = listener.play(
+        write_bag(tmp_path / 'bag', drive_rows(1.0)), start_offset=0.5, rate=10.0
+    )
+    wait_until(player.done, 'the player does not end')
+    assert len(listener.heard['/radar/points']) == 5
+    listener.node.create_subscription(
+        CameraInfo, f'{listener.namespace}/camera/camera_info', infos.append, latched()
+    )
+    wait_until(lambda: infos, 'a late subscriber gets no camera_info')
+
+
+def test_a_loop_plays_again_until_it_is_stopped(listener: Listener, tmp_path: Path) -> None:
+    player = listener.play(write_bag(tmp_path / 'bag', drive_rows(0.2)), loop=True, rate=10.0)
+    wait_until(lambda: len(listener.heard['/radar/points']) > 6, 'no second round')
+    assert not player.done()
+
+
+def test_a_type_that_is_not_installed_is_left_out(listener: Listener, tmp_path: Path) -> None:
+    rows = drive_rows(0.2)
+    image = image_message(START_NS)
+    name, _, time_ns, data = row('/strange', START_NS, image)
+    bag = write_bag(tmp_path / 'bag', [*rows, (name, 'tf2_msgs/msg/TFMessage', time_ns, data)])
+    player = listener.play(bag)
+    wait_until(player.done, 'the player does not end')
+    assert player.exit_code == 0
+    assert len(listener.heard['/radar/points']) == 2
+
+
+def test_it_gives_up_when_nobody_listens(listener: Listener, tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / 'bag', drive_rows(0.2))
+    player = listener.play(bag, wait_for_subscribers=['/camera/camera_info'], wait_timeout=0.1)
+    wait_until(player.done, 'the player waits for ever')
+    assert player.exit_code == 1
+    assert not listener.heard['/radar/points']
+
+
+@pytest.mark.parametrize(
+    ('parameters', 'reason'),
+    [
+        ({'bag': ''}, 'bag is empty'),
+        ({'bag': '/nowhere/at/all'}, 'no such bag'),
+        ({'topics': ['/not/there']}, 'no topic /not/there'),
+    ],
+)
+def test_it_does_not_start_without_something_to_play(
+    ros: None, tmp_path: Path, parameters: dict[str, Any], reason: str
+) -> None:
+    values = {'bag': str(write_bag(tmp_path / 'bag', drive_rows(0.1)))} | parameters
+    overrides = [Parameter(name, value=value) for name, value in values.items()]
+    with pytest.raises(ValueError, match=reason):
+        BagPlayerNode(parameter_overrides=overrides)
+
+
+def test_reading_ahead_keeps_its_limit_and_order(tmp_path: Path) -> None:
+    rows = [row('/radar/points', START_NS + i, radar_message(i)) for i in range(50)]
+    bag = write_bag(tmp_path / 'bag', rows)
+    reader = ReadAhead(bag, ['/radar/points'], limit_mib=1e-6)
+    assert [message.time_ns for message in reader] == [START_NS + i for i in range(50)]
+    reader.close()
+
+
+def test_a_reading_error_reaches_the_player(tmp_path: Path) -> None:
+    reader = ReadAhead(tmp_path / 'nowhere', ['/radar/points'])
+    with pytest.raises(RecordingError):
+        list(reader)
+    reader.close()
