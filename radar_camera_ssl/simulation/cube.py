@@ -59,7 +59,9 @@ def power_cube(
     fold = np.mod(fold + 0.5 * shape[2], shape[2]) - 0.5 * shape[2]
     in_doppler = hann_response(fold)
     plane = (in_range[:, :, None] * in_azimuth[:, None, :]).reshape(len(amplitude), -1)
-    signal = (plane * amplitude[:, None]).T @ in_doppler
-    noise = rng.standard_normal((2, *signal.shape)) * np.sqrt(0.5)
-    power = np.abs(signal + noise[0] + 1j * noise[1]) ** 2
+    # Real and imaginary part by one real product: half the work of a complex one.
+    turned = amplitude[:, None] * in_doppler
+    parts = plane.T @ np.concatenate([turned.real, turned.imag], axis=1)
+    parts += rng.standard_normal(parts.shape) * np.sqrt(0.5)
+    power = parts[:, : shape[2]] ** 2 + parts[:, shape[2] :] ** 2
     return (10.0 * np.log10(power + 1e-6)).astype(np.float32).reshape(shape)

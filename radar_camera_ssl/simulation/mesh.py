@@ -59,7 +59,7 @@ class MeshBuilder:
 
     def polygon(
         self,
-        points: Sequence[Sequence[float]],
+        points: Sequence[Sequence[float]] | Sequence[np.ndarray] | np.ndarray,
         colour: Colour,
         *,
         parent: int | None = None,
@@ -204,11 +204,9 @@ class MeshBuilder:
         for share in centres:
             hub = base + along * (share * length) + up * radius
             for size, grey in ((1.0, 22.0), (0.55, 120.0)):
-                rim = [
-                    hub + along * (size * radius * np.cos(a)) + up * (size * radius * np.sin(a))
-                    for a in angles
-                ]
-                self.polygon(np.asarray(rim).tolist(), (grey, grey, grey), parent=face)
+                reach = size * radius
+                rim = [hub + reach * (along * np.cos(a) + up * np.sin(a)) for a in angles]
+                self.polygon(rim, (grey, grey, grey), parent=face)
 
     def build(self) -> Mesh:
         """Give the finished mesh."""

@@ -55,6 +55,9 @@ _POINT_FIELDS = ('x', 'y', 'z', 'velocity', 'rcs')
 POINT_DTYPE = np.dtype([(name, '<f4') for name in _POINT_FIELDS])
 TRUE_POINT_DTYPE = np.dtype([*((name, '<f4') for name in _POINT_FIELDS), ('instance', '<u2')])
 
+# PointField's constants, by NumPy's kind.
+_DATATYPES = {'f': 7, 'u': 4}
+
 typestore = get_typestore(Stores.ROS2_JAZZY)
 _T = typestore.types
 
@@ -139,10 +142,9 @@ def points(stamp_ns: int, frame: RadarFrame, with_instance: bool) -> Any:
     if with_instance:
         table['instance'] = frame.instance
     field = _T['sensor_msgs/msg/PointField']
-    codes = {'f': field.FLOAT32, 'u': field.UINT16}
-    members = dtype.fields or {}
+    members = dict(dtype.fields or {})
     fields = [
-        field(name=name, offset=offset, datatype=codes[kind.kind], count=1)
+        field(name=name, offset=offset, datatype=_DATATYPES[kind.kind], count=1)
         for name, (kind, offset, *_) in members.items()
     ]
     return _T['sensor_msgs/msg/PointCloud2'](

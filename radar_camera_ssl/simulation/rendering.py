@@ -98,14 +98,15 @@ class Renderer:
         low, high = pixels.min(1), pixels.max(1)
         width, height = self._config.camera.width, self._config.camera.height
         outside = (high < 0).any(1) | (low[:, 0] > width) | (low[:, 1] > height)
-        tiny = np.max(high - low, axis=1) < _SMALLEST_PX
+        tiny = (high - low).max(1) < _SMALLEST_PX
         hidden = gone | (~crossing & (outside | tiny))
         away = (normal * (corners[:, 0] - view.place)).sum(1) > 0.0
         away = away[faces.parent] & ~faces.two_sided[faces.parent]
         distance = np.linalg.norm(optical.mean(1), axis=1)
         # Within an object far faces first; what is painted on a face follows it.
         turn = np.lexsort((np.arange(len(z)), faces.parent, -distance[faces.parent], faces.owner))
-        turn = turn[~(hidden | away)[turn]]
+        drawn: np.ndarray = np.logical_not(hidden | away)
+        turn = turn[drawn[turn]]
         colour = self._light.shade(faces.colour, normal, faces.glow)
         colour = np.clip(self._light.through_haze(colour, distance), 0, 255)
         ids = np.array([o.instance for o in objects])[faces.owner]

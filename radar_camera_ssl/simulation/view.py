@@ -53,9 +53,13 @@ def clip_near(polygon: np.ndarray) -> np.ndarray:
 
     Returns (m, 3), empty when all of it lies behind.
     """
+    inside = polygon[:, 2] >= NEAR_M
+    if inside.all():
+        return polygon
     kept: list[np.ndarray] = []
-    for a, b in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
-        inside_a, inside_b = a[2] >= NEAR_M, b[2] >= NEAR_M
+    for i in range(len(polygon)):
+        a, b = polygon[i - 1], polygon[i]
+        inside_a, inside_b = inside[i - 1], inside[i]
         if inside_a:
             kept.append(a)
         if inside_a != inside_b:
