@@ -26,7 +26,7 @@ from radar_camera_ssl.sensors.radar_points import RadarPoints
 
 from .errors import ModelError
 from .session import CPU, RUNTIME_ERRORS, OpenSession, one_line, open_session
-from .tensor_contract import check_tensors, output_tensors
+from .tensor_contract import check_tensors, optional_output_tensors, output_tensors
 
 __all__ = ['Correspondence', 'CorrespondenceModel', 'ModelError']
 
@@ -45,6 +45,8 @@ class Correspondence:
     agreement: in [0, 1], that both sensors show the same instant through the known mounting.
     returns: the N returns used, in the same order; returns_dropped: how many beyond the model's
     maximum were left out, the weakest first.
+    prior_pixel: (N, 2) float32 like pixel, where the model would look without seeing the image
+    (the radar-only baseline of an evaluation); None where the model file has no such output.
     """
 
     heatmap: NDArray[np.float32]
@@ -53,6 +55,7 @@ class Correspondence:
     agreement: float
     returns: RadarPoints
     returns_dropped: int
+    prior_pixel: NDArray[np.float32] | None = None
 
 
 class CorrespondenceModel:
@@ -70,7 +73,9 @@ class CorrespondenceModel:
         """The execution provider really taken."""
         self.passed_over = opened.passed_over
         """Why each provider preferred to it was not taken, one line each."""
-        self._outputs = output_tensors(metadata)
+        present = {tensor.name for tensor in opened.session.get_outputs()}
+        optional = [t for t in optional_output_tensors(metadata) if t.name in present]
+        self._outputs = output_tensors(metadata) + optional
         self._output_names = [tensor.name for tensor in self._outputs]
         radar = metadata.radar
         if isinstance(radar, PointsInput):
@@ -151,19 +156,26 @@ class CorrespondenceModel:
         if returns is None:
             returns = _polar_returns(answer['return_polar'])
         n = len(returns)
-        scale = np.array([image.shape[1] / camera.width, image.shape[0] / camera.height])
-        pixel = (answer['pixel'][:n] + 0.5) * scale - 0.5
-        correspondence = Correspondence(
+        prior = answer.get('prior_pixel')
+        return Correspondence(
             heatmap=_likelihood('heatmap', answer['heatmap']),
             likelihood=_likelihood('likelihood', answer['likelihood'][:n]),
-            pixel=pixel.astype(np.float32),
+            pixel=self._in_image('pixel', answer['pixel'][:n], image),
             agreement=float(_likelihood('agreement', np.atleast_1d(answer['agreement']))[0]),
             returns=returns,
             returns_dropped=dropped,
+            prior_pixel=None if prior is None else self._in_image('prior_pixel', prior[:n], image),
         )
-        if not np.isfinite(correspondence.pixel).all():
-            raise ModelError('output pixel is not finite', 'output pixel')
-        return correspondence
+
+    def _in_image(
+        self, name: str, pixel: NDArray[np.float32], image: NDArray[np.uint8]
+    ) -> NDArray[np.float32]:
+        """Pixels (N, 2) of the model's input as pixels of the image given."""
+        if not np.isfinite(pixel).all():
+            raise ModelError(f'output {name} is not finite', f'output {name}')
+        camera = self.metadata.camera
+        scale = np.array([image.shape[1] / camera.width, image.shape[0] / camera.height])
+        return ((pixel + 0.5) * scale - 0.5).astype(np.float32)
 
     def _feed_points(
         self, feed: dict[str, Any], radar: object, wanted: PointsInput

@@ -78,6 +78,13 @@ def output_tensors(metadata: ModelMetadata) -> list[Tensor]:
     return tensors
 
 
+def optional_output_tensors(metadata: ModelMetadata) -> list[Tensor]:
+    """Outputs a model may have: prior_pixel, what its geometry says of a return unseen."""
+    points = isinstance(metadata.radar, PointsInput)
+    count = (metadata.radar.max_returns, 'radar.max_returns' if points else 'radar.returns')
+    return [Tensor('prior_pixel', 'float', (_BATCH, count, (2, '')))]
+
+
 def check_tensors(
     metadata: ModelMetadata, inputs: Iterable[RuntimeTensor], outputs: Iterable[RuntimeTensor]
 ) -> None:
@@ -96,7 +103,10 @@ def check_tensors(
                 f'input {tensor.name!r} is not among those its metadata implies: {sorted(names)}',
                 f'input {tensor.name}',
             )
-    _check('output', output_tensors(metadata), list(outputs))
+    answers = list(outputs)
+    present = {tensor.name for tensor in answers}
+    optional = [t for t in optional_output_tensors(metadata) if t.name in present]
+    _check('output', output_tensors(metadata) + optional, answers)
 
 
 def _check(side: str, expected: Sequence[Tensor], found: Sequence[RuntimeTensor]) -> None:

@@ -224,11 +224,12 @@ class Correspondence(nn.Module):
         tokens = self.return_encoder(return_features(returns))
         by_row, by_column, in_view = self.prior(returns[:, None], shift[None], mirrored[None])
         in_view = in_view.expand(by_row.shape[:-1])
-        cosine = torch.einsum('td,bdhw->tbhw', tokens, descriptors)
-        likelihood = torch.exp(torch.exp(self.log_scale) * cosine)
-        gaussian = (likelihood @ by_column[..., None])[..., 0]
-        gaussian = (gaussian * by_row).sum(-1)
-        uniform = likelihood.mean((-2, -1))
+        tokens = tokens * torch.exp(self.log_scale)
+        likelihood = torch.exp(torch.einsum('td,bdhw->tbhw', tokens, descriptors))
+        everywhere = torch.full_like(by_column, 1.0 / by_column.shape[-1])
+        sums = likelihood @ torch.stack((by_column, everywhere), -1)
+        gaussian = (sums[..., 0] * by_row).sum(-1)
+        uniform = sums[..., 1].mean(-1)
         mixture = in_view * ((1.0 - self.UNIFORM) * gaussian + self.UNIFORM * uniform)
         return torch.log(self.nothing_in_view(by_row, by_column, in_view) + mixture)
 

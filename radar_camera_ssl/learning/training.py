@@ -18,6 +18,7 @@ from tqdm import tqdm
 from radar_camera_ssl.learning import calibration
 from radar_camera_ssl.learning.batches import Batch, augment, gather, spaced_choice
 from radar_camera_ssl.learning.extent import hold_out_loss, returns_to_mass
+from radar_camera_ssl.learning.memory import keep_freed_memory
 from radar_camera_ssl.learning.network import NetworkConfig
 from radar_camera_ssl.learning.objective import frame_loss, return_loss
 from radar_camera_ssl.learning.points_model import PointsModel
@@ -132,6 +133,7 @@ class Trainer:
 
     def run(self, progress: bool = True) -> PointsModel:
         """Train to the end of the recipe and return the calibrated model, in eval mode."""
+        keep_freed_memory()
         recipe = self.recipe
         total = recipe.steps + recipe.extent_steps
         started = time.monotonic()
