@@ -93,7 +93,7 @@ class Renderer:
         optical = view.optical(corners)
         z = optical[..., 2]
         pixels = view.pixels(optical)
-        crossing = (z < NEAR_M).any(1)
+        crossing = np.any(z < NEAR_M, axis=1, keepdims=True)[:, 0]
         gone = (z < NEAR_M).all(1)
         low, high = pixels.min(1), pixels.max(1)
         width, height = self._config.camera.width, self._config.camera.height
@@ -101,12 +101,12 @@ class Renderer:
         tiny = (high - low).max(1) < _SMALLEST_PX
         hidden = gone | (~crossing & (outside | tiny))
         away = (normal * (corners[:, 0] - view.place)).sum(1) > 0.0
-        away = away[faces.parent] & ~faces.two_sided[faces.parent]
+        away &= ~faces.two_sided
+        away = away[faces.parent]
         distance = np.linalg.norm(optical.mean(1), axis=1)
         # Within an object far faces first; what is painted on a face follows it.
         turn = np.lexsort((np.arange(len(z)), faces.parent, -distance[faces.parent], faces.owner))
-        drawn: np.ndarray = np.logical_not(hidden | away)
-        turn = turn[drawn[turn]]
+        turn = turn[~(hidden | away)[turn]]
         colour = self._light.shade(faces.colour, normal, faces.glow)
         colour = np.clip(self._light.through_haze(colour, distance), 0, 255)
         ids = np.array([o.instance for o in objects])[faces.owner]

@@ -112,6 +112,10 @@ class Road:
         y = np.interp(s, self._s, self._y) + d * np.cos(heading)
         return np.stack([x, y, np.interp(s, self._s, self._z)], axis=-1), heading
 
+    def curvature(self, s: np.ndarray) -> np.ndarray:
+        """Give the centre line's curvature at s (n,), 1/m, positive to the left."""
+        return np.interp(s, self._s, self._curvature)
+
     def ego(self, time_s: float) -> EgoPose:
         """Give the ego vehicle's pose: on the slope, weaving and nodding a little."""
         s = float(self.travelled(time_s))

@@ -147,7 +147,9 @@ class Scene:
         position, along = self.road.to_world(s[near], d[near])
         direction = np.stack([np.cos(along), np.sin(along)], axis=1)
         velocity = np.zeros((len(near), 3))
-        velocity[:, :2] = rate_s[near, None] * direction
+        # The inside of a bend is shorter than its centre line.
+        pace = rate_s[near] * (1.0 - self.road.curvature(s[near]) * d[near])
+        velocity[:, :2] = pace[:, None] * direction
         velocity[:, :2] += rate_d[near, None] * np.stack([-direction[:, 1], direction[:, 0]], 1)
         distance = rate_s[near] * time_s + rate_d[near] * time_s
         return SceneState(
