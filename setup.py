@@ -22,7 +22,7 @@ setup(
         (SHARE, ['package.xml']),
         (f'{SHARE}/launch', sorted(glob('launch/*.launch.py'))),
         (f'{SHARE}/config', sorted(glob('config/*'))),
-        (f'{SHARE}/models', sorted(glob('models/*'))),
+        (f'{SHARE}/models', sorted(glob('models/*.onnx') + glob('models/*.md'))),
     ],
     # What a vehicle's distribution provides (rclpy, messages) stays out of here: package.xml
     # names it, and the PyPI wheels of ROS would fight with it. Lower bounds are Jazzy's.

@@ -9,6 +9,7 @@ answers bit for bit, and all results are there.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 import time
@@ -42,7 +43,7 @@ RESULTS = (
 )
 KEY_FIGURES = {
     'pointing_accuracy': 'returns that point at their source',
-    'column_error_deg': 'median horizontal error (degrees)',
+    'column_error_deg': 'median horizontal error',
     'heatmap_ap': 'heatmap, average precision',
     'ghost_auroc': 'true returns told from ghosts (AUROC)',
     'lit_area_empty_radar': 'image lit by an empty radar frame',
@@ -92,16 +93,18 @@ def main(arguments: list[str] | None = None) -> int:
 def run(out: Path, duration_s: float, seed: int, model: Path) -> Demo:
     """Simulate, replay, evaluate and draw; results of an earlier run in `out` are replaced."""
     from radar_camera_ssl.evaluation.evaluate import evaluate_bags
+    from radar_camera_ssl.inference.model import CorrespondenceModel
     from radar_camera_ssl.nodes.replay_session import run_replay_session
     from radar_camera_ssl.simulation.config import DriveConfig
-    from radar_camera_ssl.simulation.simulate import simulate_drive
+    from radar_camera_ssl.simulation.drive import simulate_drive
 
+    CorrespondenceModel.load(model)  # before half a minute is spent on what it cannot use
     out.mkdir(parents=True, exist_ok=True)
     _remove(out, RESULTS)
     drive = out / 'drive'
     with _step(f'simulating {duration_s:g} s of driving (seed {seed})') as progress:
         config = DriveConfig(seed=seed, duration_s=duration_s, cube=False)
-        simulate_drive(drive, config, progress)
+        simulate_drive(drive, config, progress, workers=min(2, os.cpu_count() or 1))
     with _step('playing it through reflection_heatmap_node over DDS') as progress:
         summary = run_replay_session(
             drive,
@@ -208,6 +211,8 @@ def problems(demo: Demo, out: Path) -> list[str]:
 
 def screen(demo: Demo, out: Path, seed: int, took_s: float) -> str:
     """Return one screen: what was done, the key figures beside blind ones, what to open."""
+    from radar_camera_ssl.evaluation.summary import best_baseline, format_figure
+
     summary, metrics = demo.summary, demo.metrics
     published, received = summary.radar_published, summary.heatmaps_recorded
     dropped = sum(summary.radar_dropped.values())
@@ -225,12 +230,11 @@ def screen(demo: Demo, out: Path, seed: int, took_s: float) -> str:
         f'{"":40}{"model":>8}{"best blind":>12}  {"baseline":<22}{"oracle":>8}',
     ]
     for key, meaning in KEY_FIGURES.items():
-        baseline = best_blind(metrics, key)
-        name, value = baseline or ('', None)
-        oracle = (metrics.get('oracle') or {}).get(key)
+        name, value = best_baseline(metrics['baselines'], key) or ('', None)
+        oracle = metrics['oracle'][key] if metrics['oracle'] else None
         lines.append(
-            f'{meaning:40}{_figure(metrics.get(key)):>8}{_figure(value):>12}  {name:<22}'
-            f'{_figure(oracle):>8}'
+            f'{meaning:40}{format_figure(key, metrics[key]):>8}{format_figure(key, value):>12}'
+            f'  {name:<22}{format_figure(key, oracle):>8}'
         )
     lines += [
         '',
@@ -242,17 +246,6 @@ def screen(demo: Demo, out: Path, seed: int, took_s: float) -> str:
         f'Done in {took_s:.0f} s.',
     ]
     return '\n'.join(lines)
-
-
-def best_blind(metrics: dict[str, Any], key: str) -> tuple[str, float] | None:
-    """Return name and value of the blind baseline that is best at a figure, None without one."""
-    from radar_camera_ssl.evaluation.summary import best_baseline
-
-    return best_baseline(metrics['baselines'], key)
-
-
-def _figure(value: float | None) -> str:
-    return '-' if value is None else f'{value:.3f}'
 
 
 @contextmanager

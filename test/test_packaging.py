@@ -225,9 +225,13 @@ def test_source_distribution_has_what_an_installation_needs(tmp_path: Path) -> N
         held = {'/'.join(name.split('/')[1:]) for name in opened.getnames()}
     shipped = {
         str(path.relative_to(ROOT))
-        for folder, pattern in (('launch', '*.launch.py'), ('config', '*'), ('models', '*'))
+        for folder, pattern in (
+            ('launch', '*.launch.py'),
+            ('config', '*'),
+            ('models', '*.onnx'),
+            ('models', '*.md'),
+        )
         for path in (ROOT / folder).glob(pattern)
-        if path.is_file()
     }
     assert {*tracked, *shipped, 'resource/radar_camera_ssl'} <= held
     assert {'radar_camera_ssl/cli.py', 'radar_camera_ssl/nodes/__init__.py'} <= held
