@@ -44,6 +44,11 @@ class Settings:
         'The model (.onnx). Empty: the `models/points.onnx` of this package, `models/cube.onnx` '
         'for `radar_format: cube`.',
     )
+    autostart: bool = parameter(
+        False,
+        'Configure and activate at the start, without a supervisor. What fails is not tried '
+        'again.',
+    )
     providers: tuple[str, ...] = parameter(
         ('CPUExecutionProvider',),
         'ONNX Runtime execution providers in order of preference: `TensorrtExecutionProvider`, '

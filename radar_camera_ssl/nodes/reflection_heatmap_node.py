@@ -6,12 +6,9 @@ from __future__ import annotations
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
-from lifecycle_msgs.srv import ChangeState
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.subscription import Subscription
@@ -30,34 +27,11 @@ from .parameter_declaration import DeclaredParameters
 from .parameters import Settings
 from .qos_mismatches import QosMismatches
 from .session import Session, open_session
+from .transitions import ERROR, FAILURE, SUCCESS, answer_impossible_transitions, told
 from .worker import PairWorker, Stages
-
-SUCCESS = TransitionCallbackReturn.SUCCESS
-FAILURE = TransitionCallbackReturn.FAILURE
-ERROR = TransitionCallbackReturn.ERROR
 
 JOIN_TIMEOUT_S = 10.0
 EXPECTED_ERRORS = (ModelError, optional_packages.MissingPackageError)
-
-Transition = Callable[[Any, LifecycleState], TransitionCallbackReturn]
-
-
-def told(on_exception: TransitionCallbackReturn) -> Callable[[Transition], Transition]:
-    """Wrap a transition: rclpy swallows its exceptions without a line in the log."""
-
-    def decorate(transition: Transition) -> Transition:
-        @wraps(transition)
-        def wrapped(self: Any, state: LifecycleState) -> TransitionCallbackReturn:
-            try:
-                return transition(self, state)
-            except Exception as error:  # noqa: BLE001 - it is logged and in the diagnostics
-                name = transition.__name__.removeprefix('on_')
-                self.fail(f'{name} failed: {error}', expected=isinstance(error, EXPECTED_ERRORS))
-                return on_exception
-
-        return wrapped
-
-    return decorate
 
 
 class ReflectionHeatmapNode(LifecycleNode):
@@ -90,42 +64,25 @@ class ReflectionHeatmapNode(LifecycleNode):
         )
         self._fatal_event = self.create_guard_condition(self._on_fatal)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = self.create_timer(
-            self._declared.settings.diagnostics_period,
-            self._report,
-            clock=Clock(clock_type=ClockType.STEADY_TIME),
+            self._declared.settings.diagnostics_period, self._report, clock=steady
         )
-        self._answer_impossible_transitions()
+        answer_impossible_transitions(self)
         self.get_logger().info('started; unconfigured')
+        if self._declared.settings.autostart:
+            self._autostart_timer = self.create_timer(0.0, self._autostart, clock=steady)
 
-    def fail(self, text: str, expected: bool = False) -> None:
+    def _autostart(self) -> None:
+        self._autostart_timer.cancel()
+        if self.trigger_configure() == SUCCESS:
+            self.trigger_activate()
+
+    def fail(self, text: str, error: Exception | None = None) -> None:
         """Log why the node cannot go on, and keep it for the diagnostics."""
         self._failure = text
-        detail = '' if expected else f'\n{traceback.format_exc()}'
-        self.get_logger().error(f'{text}{detail}')
-
-    def _answer_impossible_transitions(self) -> None:
-        """Answer a change_state that the current state forbids with `success: false`.
-
-        rclpy lets the exception out of the service, which ends the executor's spin.
-        """
-        for service in self.services:
-            if service.srv_type is ChangeState:
-                service.callback = self._guarded(service.callback)
-
-    def _guarded(self, callback: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-        def answer(request: Any, response: Any) -> Any:
-            try:
-                return callback(request, response)
-            except Exception as error:  # noqa: BLE001 - RCLError is not public in rclpy
-                self.get_logger().warning(
-                    f'transition {request.transition.label or request.transition.id} refused in '
-                    f'state {self._state}: {error}'
-                )
-                response.success = False
-                return response
-
-        return answer
+        unexpected = error is not None and not isinstance(error, EXPECTED_ERRORS)
+        self.get_logger().error(f'{text}\n{traceback.format_exc()}' if unexpected else text)
 
     # Transitions
 
@@ -174,6 +131,8 @@ class ReflectionHeatmapNode(LifecycleNode):
         self._worker.start()
         self._active_since_s = time.monotonic()
         self._subscribe()
+        topics = ', '.join(subscription.topic_name for subscription in self._inputs.values())
+        self.get_logger().info(f'active on {topics}')
         self._state = 'active'
         return activated
 
@@ -184,7 +143,7 @@ class ReflectionHeatmapNode(LifecycleNode):
         deactivated = super().on_deactivate(state)
         if self._fatal:
             # rcl knows no way from active to error processing but a transition that fails.
-            self.fail(self._fatal, expected=True)
+            self.fail(self._fatal)
             return ERROR
         self._state = 'inactive'
         return deactivated

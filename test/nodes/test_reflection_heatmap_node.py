@@ -378,6 +378,17 @@ def test_diagnostics_come_in_every_state_and_the_cycle_can_be_repeated(
     assert rig.lifecycle.state() == 'finalized'
 
 
+def test_with_autostart_it_goes_to_active_by_itself(make_rig: MakeRig) -> None:
+    rig = make_rig(autostart=True)
+    wait_until(lambda: rig.lifecycle.state() == 'active', 'not active')
+
+
+def test_an_autostart_that_fails_leaves_the_node_unconfigured(make_rig: MakeRig) -> None:
+    rig = make_rig(autostart=True, model_path='/nowhere.onnx')
+    rig.status(DiagnosticStatus.ERROR, 'no model file')
+    assert rig.lifecycle.state() == 'unconfigured'
+
+
 def test_what_waits_is_counted_when_the_node_is_deactivated(make_rig: MakeRig) -> None:
     rig = make_rig(stale_after=30.0)
     rig.bring_up()
