@@ -270,8 +270,9 @@ class Radar:
     def _clutter(self, state: SceneState, rng: np.random.Generator) -> Echoes:
         """Give clutter of road and plants, mostly standing still, some false alarms."""
         c = self._config
-        count = int(rng.poisson(1.6 * c.clutter_per_frame))
-        range_m = 2.0 + (c.max_range_m - 2.0) * rng.random(count) ** 1.2
+        # Under half of it is detected: the far and the weak stay below the noise.
+        count = int(rng.poisson(2.2 * c.clutter_per_frame))
+        range_m = rng.uniform(2.0, c.max_range_m, count)
         azimuth = rng.uniform(-c.azimuth_fov_rad, c.azimuth_fov_rad, count)
         elevation = rng.normal(0.0, np.radians(1.5), count)
         rotation, _, own_velocity = self._pose(state)
@@ -279,9 +280,10 @@ class Radar:
         velocity = -(sight @ own_velocity)
         alarm = rng.random(count) < 0.25
         velocity = np.where(alarm, rng.uniform(-15, 15, count), velocity)
-        # What is detected at all must rise above the noise, so far clutter is strong clutter.
-        snr = rng.normal(11.5, 3.0, count)
-        rcs = snr - self._snr_db(np.zeros(count), range_m, azimuth, elevation)
+        # An RCS like that of small things, whatever the range: drawn by its SNR, near clutter would
+        # give itself away by an RCS that no thing has.
+        rcs = rng.normal(-7.0, 6.0, count)
+        snr = self._snr_db(rcs, range_m, azimuth, elevation)
         nobody = np.zeros(count, dtype=int)
         none = np.zeros(count, dtype=bool)
         return Echoes(range_m, azimuth, elevation, velocity, rcs, snr, nobody, none, none)
