@@ -80,9 +80,9 @@ def write_tiny_model(
     of failures: ``written_metadata`` is what the file says instead ('' the truth, None nothing);
     ``dynamic`` leaves the number of returns open; ``throw_above`` makes the run fail, and
     ``nan_above`` the heatmap not a number, once a real return's RCS in dBsm (a cube's power in dB)
-    exceeds it; ``slow_steps`` adds about half a millisecond each; ``rename`` and ``retype`` (to a TensorProto
-    type) change tensors, ``drop_output`` removes one, ``short_output`` lacks its last entry at run
-    time without the declared shape telling, ``scale_output`` multiplies by a factor.
+    exceeds it; ``slow_steps`` adds about half a millisecond each; ``rename`` and ``retype`` (to a
+    TensorProto type) change tensors, ``drop_output`` removes one, ``short_output`` lacks its last
+    entry at run time without the declared shape telling, ``scale_output`` multiplies by a factor.
     """
     metadata = description or tiny_metadata(kind)
     graph = _Graph()
