@@ -51,6 +51,11 @@ class ChildProcess:
     ) -> None:
         self.stop()
 
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
     def exit_code(self) -> int | None:
         """Return the exit code, None while it runs."""
         return self._process.poll()

@@ -102,6 +102,7 @@ def scaled_camera_info(info: CameraInfo, width: int, height: int, header: Header
     result.k = scaled.matrix.ravel()
     # P takes the affine map of pixels that took K to its scaled self, baseline column included.
     unscaled = np.array(info.k, np.float64).reshape(3, 3)
+    unscaled[2] = 0.0, 0.0, 1.0
     to_scaled = scaled.matrix @ np.linalg.inv(unscaled)
     result.p = (to_scaled @ np.array(info.p, np.float64).reshape(3, 4)).ravel()
     return result

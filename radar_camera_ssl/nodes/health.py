@@ -20,6 +20,9 @@ class InputStatus:
     rate_hz: float
     age_s: float | None
     publishers: int
+    lost: int
+    newly_lost: int
+    """Messages the middleware lost: so far, and since the last report."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,12 @@ def _warnings(snapshot: Snapshot) -> list[tuple[int, str]]:
         f'QoS of {topic} does not match the other side: {policy}'
         for topic, policy in snapshot.qos_mismatches.items()
     ]
+    texts += [
+        f'{status.newly_lost} messages of {status.topic} were lost on the way: larger than the '
+        "publisher's shared memory, or the network drops them"
+        for status in snapshot.inputs.values()
+        if status.newly_lost
+    ]
     if snapshot.camera_info_error:
         texts.append(snapshot.camera_info_error)
     if snapshot.new_radar_drops:
@@ -119,6 +128,7 @@ def key_values(snapshot: Snapshot) -> dict[str, str]:
         values[f'{name}.topic'] = status.topic
         values[f'{name}.publishers'] = str(status.publishers)
         values[f'{name}.received'] = str(status.received)
+        values[f'{name}.lost'] = str(status.lost)
         values[f'{name}.rate_hz'] = f'{status.rate_hz:.2f}'
         values[f'{name}.age_s'] = '' if status.age_s is None else f'{status.age_s:.3f}'
     if snapshot.account is not None:

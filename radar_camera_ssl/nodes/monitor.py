@@ -21,12 +21,23 @@ class InputMeter:
     def __init__(self) -> None:
         """Start without arrivals."""
         self.received = 0
+        self.lost = 0
+        self._lost_reported = 0
         self._arrivals: deque[float] = deque(maxlen=100)
 
     def arrived(self, now_s: float) -> None:
         """Note an arrival."""
         self.received += 1
         self._arrivals.append(now_s)
+
+    def lost_now(self, total: int) -> None:
+        """Note how many messages the middleware has lost so far."""
+        self.lost = total
+
+    def take_new_losses(self) -> int:
+        """Return how many were lost since the last call."""
+        new, self._lost_reported = self.lost - self._lost_reported, self.lost
+        return new
 
     def age_s(self, now_s: float) -> float | None:
         """Seconds since the last arrival; None before the first."""

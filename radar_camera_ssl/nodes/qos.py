@@ -22,6 +22,9 @@ except ImportError:  # Humble
 OnMismatch = Callable[[str, str], None]
 """Called with the topic and the name of the policy."""
 
+OnLoss = Callable[[int], None]
+"""Called with the number of messages lost so far."""
+
 
 def profile(reliability: str, depth: int) -> QoSProfile:
     """Return keep-last QoS of `best_effort` or `reliable`, volatile."""
@@ -47,10 +50,16 @@ def _policy_name(info: Any) -> str:
     return name.removesuffix('_QOS_POLICY').lower()
 
 
-def subscription_events(topic: str, on_mismatch: OnMismatch) -> SubscriptionEventCallbacks:
-    """Return event callbacks that report publishers of `topic` whose QoS does not match."""
+def subscription_events(
+    topic: str, on_mismatch: OnMismatch, on_loss: OnLoss
+) -> SubscriptionEventCallbacks:
+    """Return event callbacks for publishers of `topic` that do not match, and lost messages."""
+
+    def lost(info: Any) -> None:
+        on_loss(info.total_count)
+
     return SubscriptionEventCallbacks(
-        incompatible_qos=lambda info: on_mismatch(topic, _policy_name(info))
+        incompatible_qos=lambda info: on_mismatch(topic, _policy_name(info)), message_lost=lost
     )
 
 

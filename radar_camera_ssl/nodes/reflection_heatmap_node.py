@@ -213,21 +213,23 @@ class ReflectionHeatmapNode(LifecycleNode):
         image_qos = qos.profile(settings.image_reliability, settings.image_depth)
         radar_qos = qos.profile(settings.radar_reliability, settings.radar_depth)
         info_qos = qos.profile('best_effort', 1)
+        meters = self._meters()
         for name, message_type, callback, profile in (
             ('image', image_type, self._on_image, image_qos),
             ('radar', self._radar_type(), self._on_radar, radar_qos),
             ('camera_info', CameraInfo, self._on_camera_info, info_qos),
         ):
             topic = f'~/input/{name}'
-            self._inputs[name] = self.create_subscription(
-                message_type,
-                topic,
-                callback,
-                profile,
-                event_callbacks=qos.subscription_events(
-                    self.resolve_topic_name(topic), self._mismatches.input
-                ),
+            events = qos.subscription_events(
+                self.resolve_topic_name(topic), self._mismatches.input, meters[name].lost_now
             )
+            self._inputs[name] = self.create_subscription(
+                message_type, topic, callback, profile, event_callbacks=events
+            )
+
+    def _meters(self) -> dict[str, InputMeter]:
+        assert self._session is not None
+        return {**self._session.intake.meters, 'camera_info': self._camera_info_meter}
 
     def _on_image(self, msg: Image | CompressedImage) -> None:
         self._take('image', msg)
@@ -311,7 +313,7 @@ class ReflectionHeatmapNode(LifecycleNode):
             stale_after_s=self._declared.settings.stale_after,
             silent_s=now_s - max(seen.last_published_s or 0.0, self._active_since_s),
             worker_alive=self._worker is not None and self._worker.is_alive,
-            inputs=self._input_status(session, now_s),
+            inputs=self._input_status(now_s),
             account=account,
             new_radar_drops=new_drops,
             seen=seen,
@@ -320,10 +322,9 @@ class ReflectionHeatmapNode(LifecycleNode):
             model=session.model_facts,
         )
 
-    def _input_status(self, session: Session, now_s: float) -> dict[str, health.InputStatus]:
+    def _input_status(self, now_s: float) -> dict[str, health.InputStatus]:
         result = {}
-        meters = {**session.intake.meters, 'camera_info': self._camera_info_meter}
-        for name, meter in meters.items():
+        for name, meter in self._meters().items():
             topic = self.resolve_topic_name(f'~/input/{name}')
             result[name] = health.InputStatus(
                 topic,
@@ -331,6 +332,8 @@ class ReflectionHeatmapNode(LifecycleNode):
                 meter.rate_hz(now_s),
                 meter.age_s(now_s),
                 self.count_publishers(topic),
+                meter.lost,
+                meter.take_new_losses(),
             )
         return result
 

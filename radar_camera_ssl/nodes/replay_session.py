@@ -17,16 +17,18 @@ import rclpy
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
+from radar_camera_ssl.resources import share_directory
+from radar_camera_ssl.sensors.radar_cube import CubeAxes
 from radar_camera_ssl.sensors.recording import COMPRESSED_TYPE, Recording, RecordingError
 
 from .child_process import ChildProcess
 from .lifecycle_client import LifecycleClient, LifecycleError
 from .output_recorder import OutputRecorder
 from .process import ensure_log_directory
-from .shipped_files import shipped_file
 
 NODE = 'radar_camera_ssl.nodes.reflection_heatmap_node'
 PLAYER = 'radar_camera_ssl.nodes.bag_player_node'
+CUBE_INFO = '/radar/cube_info'
 START_TIMEOUT_S = 60.0
 DRAIN_TIMEOUT_S = 30.0
 
@@ -153,6 +155,7 @@ class _Plan:
     radar_topic: str
     radar_format: str
     camera_info_topic: str | None
+    cube_axes: tuple[float, ...] | None
     topics: tuple[str, ...]
 
 
@@ -179,8 +182,19 @@ def _plan(bag: Path, radar_format: str, image_topic: str | None, radar_topic: st
             radar_topic=radar_topic,
             radar_format=radar_format,
             camera_info_topic=info_topic,
+            cube_axes=_cube_axes(recording) if radar_format == 'cube' else None,
             topics=(image_topic, radar_topic, *([info_topic] if info_topic else []), *static),
         )
+
+
+def _cube_axes(recording: Recording) -> tuple[float, ...] | None:
+    """The axis limits that the recorder of the bag wrote down, if it did."""
+    if CUBE_INFO not in recording.topics:
+        return None
+    for _, _, msg in recording.messages([CUBE_INFO]):
+        axes = CubeAxes.from_key_values(msg.values)
+        return (*axes.range_m, *axes.azimuth_rad, *axes.doppler_mps)
+    return None
 
 
 def _node_arguments(plan: _Plan, model: str | Path, slop_s: float) -> list[str]:
@@ -189,13 +203,15 @@ def _node_arguments(plan: _Plan, model: str | Path, slop_s: float) -> list[str]:
         '~/input/radar': plan.radar_topic,
         '~/input/camera_info': plan.camera_info_topic or '~/input/camera_info',
     }
-    parameters = COMPLETE | {
+    parameters: dict[str, object] = COMPLETE | {
         'use_sim_time': True,
         'model_path': str(Path(model).resolve()),
         'radar_format': plan.radar_format,
         'image_transport': plan.image_transport,
         'slop': slop_s,
     }
+    if plan.cube_axes is not None:
+        parameters['cube_axes'] = list(plan.cube_axes)
     return _ros_arguments(remappings, parameters)
 
 
@@ -233,10 +249,9 @@ def _private_domain() -> Iterator[dict[str, str]]:
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
     environment = dict(os.environ)
-    profile = shipped_file('config/fastdds_large_images.xml')
-    if profile is not None:
-        environment['FASTRTPS_DEFAULT_PROFILES_FILE'] = str(profile)
-        environment['FASTDDS_DEFAULT_PROFILES_FILE'] = str(profile)
+    profile = str(share_directory() / 'config' / 'fastdds_large_images.xml')
+    environment['FASTRTPS_DEFAULT_PROFILES_FILE'] = profile
+    environment['FASTDDS_DEFAULT_PROFILES_FILE'] = profile
     try:
         yield environment
     finally:

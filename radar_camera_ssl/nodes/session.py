@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from radar_camera_ssl.inference.model import CorrespondenceModel, ModelError
 from radar_camera_ssl.model_metadata import CubeInput
+from radar_camera_ssl.resources import model_path
 from radar_camera_ssl.sensors.pairing import Pair
 
 from .decoding import ImageDecoder, RadarDecoder, image_decoder, radar_decoder
@@ -18,7 +19,6 @@ from .intake import Intake
 from .monitor import WorkerMonitor
 from .pair_queue import PairQueue
 from .parameters import Settings
-from .shipped_files import share_directories, shipped_file
 from .synchronizers import make_synchronizer
 
 
@@ -74,14 +74,10 @@ def open_session(settings: Settings, on_drop: Callable[[str, str], None]) -> Ses
 def _model_path(settings: Settings) -> str:
     if settings.model_path:
         return settings.model_path
-    name = 'cube' if settings.radar_format == 'cube' else 'points'
-    found = shipped_file(f'models/{name}.onnx')
-    if found is None:
-        folders = ', '.join(str(folder) for folder in share_directories())
-        raise ModelError(
-            f'model_path is empty and models/{name}.onnx is in none of: {folders}', 'model_path'
-        )
-    return str(found)
+    try:
+        return str(model_path('cube' if settings.radar_format == 'cube' else 'points'))
+    except FileNotFoundError as error:
+        raise ModelError(f'model_path is empty, and {error}', 'model_path') from error
 
 
 def _check_fit(model: CorrespondenceModel, settings: Settings) -> None:

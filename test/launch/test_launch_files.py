@@ -83,7 +83,7 @@ class Launched:
         environment |= {
             'AMENT_PREFIX_PATH': f'{prefix}{os.pathsep}{os.environ.get("AMENT_PREFIX_PATH", "")}',
             'PYTHONPATH': f'{ROOT}{os.pathsep}{os.environ.get("PYTHONPATH", "")}',
-            'ROS_DOMAIN_ID': '100',
+            'ROS_DOMAIN_ID': str(1 + (os.getpid() + 50) % 100),
             'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
             'ROS_LOG_DIR': str(prefix / 'log'),
         }

@@ -30,7 +30,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     ) -> subprocess.Popen[str]:
         environment = environment if environment is not None else dict(os.environ)
         # A domain of its own: these nodes have global names.
-        environment['ROS_DOMAIN_ID'] = str(101)
+        environment['ROS_DOMAIN_ID'] = str(1 + (os.getpid() + 25) % 100)
         with (tmp_path / f'log_{len(processes)}').open('w') as log:
             process = subprocess.Popen(
                 [sys.executable, '-m', module, *arguments],
