@@ -1,35 +1,103 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write the parameter table into README.md; `--check` only says whether it is current."""
+"""Write what the README shows but does not say itself: parameters, figures, the picture.
+
+    python docs/update_readme.py                  # the parameters, from the source
+    python docs/update_readme.py --check          # only say whether they are current
+    python docs/update_readme.py --metrics out/demo/metrics.json --command 'make demo' \\
+        --picture out/demo/overlay.png            # the figures of an evaluation, and its picture
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
 import sys
 from pathlib import Path
 
+import cv2
+
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / 'README.md'
-BEGIN = '<!-- parameters: begin -->\n'
-END = '<!-- parameters: end -->\n'
+PICTURE = ROOT / 'docs' / 'overlay.png'
+PICTURE_WIDTH = 1000
+sys.path.insert(0, str(ROOT))
+
+from radar_camera_ssl.evaluation.summary import HEADLINES, best_baseline, format_figure  # noqa: E402
+from radar_camera_ssl.nodes.parameters import parameter_table_markdown  # noqa: E402
 
 
-def with_parameters(readme: str, table: str) -> str:
-    """Return the text of the README with `table` between its two marks."""
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
+def between_marks(readme: str, name: str, text: str) -> str:
+    """Return the text of the README with `text` between the marks of that name.
+
+    Raises ValueError where the marks are missing.
+    """
+    mark_begin, mark_end = f'<!-- {name}: begin -->\n', f'<!-- {name}: end -->\n'
+    before, begin, rest = readme.partition(mark_begin)
+    _, end, after = rest.partition(mark_end)
     if not (begin and end):
-        raise ValueError(f'README.md has no {BEGIN.strip()} ... {END.strip()}')
-    return before + begin + table.rstrip('\n') + '\n' + end + after
+        raise ValueError(f'README.md has no {mark_begin.strip()} ... {mark_end.strip()}')
+    return before + begin + text.rstrip('\n') + '\n' + end + after
+
+
+def figures_markdown(path: Path, command: str) -> str:
+    """Return the headline figures of a metrics.json as a table, with what produced them."""
+    metrics = json.loads(path.read_text(encoding='utf-8'))
+    bags = [row['bag'] for row in metrics['bags']]
+    latency = metrics['latency_ms']
+    lines = [
+        f'`{command}`: {metrics["pairs"]} pairs of {len(bags)} drives '
+        f'({", ".join(bags)}), model {metrics["model"]["sha256"][:12]}.',
+        '',
+        '| figure | key | model | best blind baseline | oracle |',
+        '|---|---|---|---|---|',
+    ]
+    for key, meaning in HEADLINES.items():
+        best = best_baseline(metrics['baselines'], key)
+        blind = f'{format_figure(key, best[1])} ({best[0]})' if best else '–'
+        oracle = metrics['oracle'][key] if metrics['oracle'] else None
+        lines.append(
+            f'| {meaning} | `{key}` | {format_figure(key, metrics[key])} | {blind} '
+            f'| {format_figure(key, oracle)} |'
+        )
+    stages = ', '.join(
+        f'{stage} {times["median"]:.1f} / {times["p99"]:.1f}'
+        for stage, times in latency.items()
+        if times['median'] is not None
+    )
+    lines += ['', f'Latency in ms, median / 99th percentile: {stages}.']
+    return '\n'.join(lines)
+
+
+def write_picture(source: Path) -> None:
+    """Write a contact sheet as the README's picture, small enough for a page."""
+    sheet = cv2.imread(str(source))
+    if sheet is None:
+        raise ValueError(f'{source} is not an image')
+    height = round(sheet.shape[0] * PICTURE_WIDTH / sheet.shape[1])
+    small = cv2.resize(sheet, (PICTURE_WIDTH, height), interpolation=cv2.INTER_AREA)
+    cv2.imwrite(str(PICTURE), small, [cv2.IMWRITE_PNG_COMPRESSION, 9])
 
 
 def main() -> int:
     """Update or check; return the exit code."""
-    sys.path.insert(0, str(ROOT))
-    from radar_camera_ssl.nodes.parameters import parameter_table_markdown
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--check', action='store_true', help='write nothing; 1 if out of date')
+    parser.add_argument('--metrics', type=Path, help='metrics.json of the figures to show')
+    parser.add_argument('--command', default='make demo', help='what gave those figures')
+    parser.add_argument('--picture', type=Path, help='contact sheet to show at the top')
+    arguments = parser.parse_args()
 
     readme = README.read_text(encoding='utf-8')
-    current = with_parameters(readme, parameter_table_markdown())
-    if sys.argv[1:] == ['--check']:
+    current = between_marks(readme, 'parameters', parameter_table_markdown())
+    if arguments.check:
         return int(readme != current)
+    if arguments.metrics is not None:
+        table = figures_markdown(arguments.metrics, arguments.command)
+        current = between_marks(current, 'figures', table)
+    if arguments.picture is not None:
+        write_picture(arguments.picture)
     README.write_text(current, encoding='utf-8')
     return 0
 

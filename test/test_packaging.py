@@ -244,3 +244,12 @@ def test_readme_has_the_parameters_of_the_source() -> None:
         timeout=60,
     )
     assert done.returncode == 0, 'python docs/update_readme.py'
+
+
+def test_links_of_the_documents_lead_somewhere() -> None:
+    documents = [ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', *(ROOT / 'docs').glob('*.md')]
+    for document in documents:
+        text = document.read_text(encoding='utf-8')
+        for target in re.findall(r'\]\(([^)#]+)', text):
+            if not re.match(r'https?:', target):
+                assert (document.parent / target).exists(), f'{document.name}: {target}'
