@@ -168,9 +168,15 @@ class Rig:
     def hear(self, name: str, message_type: Any, qos: QoSProfile = RELIABLE) -> list[Any]:
         """Subscribe to an output; the list returned fills with its messages."""
         heard: list[Any] = []
+        publisher = wait_until(lambda: self._output(name), f'no publisher of {name}')
+        before = publisher.get_subscription_count()
         self.peer.create_subscription(message_type, self.topic(name), heard.append, qos)
-        wait_until(lambda: self.peer.count_publishers(self.topic(name)), f'no publisher of {name}')
+        wait_until(lambda: publisher.get_subscription_count() > before, f'{name} is not matched')
         return heard
+
+    def _output(self, name: str) -> Any:
+        topic = self.topic(name)
+        return next((p for p in self.node.publishers if p.topic_name == topic), None)
 
     def bring_up(self) -> None:
         self.lifecycle.bring_up(DEADLINE_S)

@@ -24,6 +24,8 @@ from ros_graph import (
 )
 from sensor_msgs.msg import Image, PointCloud2
 
+from radar_camera_ssl.nodes.qos import latched
+
 MakeRig = Callable[..., Rig]
 SECOND = 10**9
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
@@ -62,7 +64,7 @@ def test_a_bad_image_drops_its_pair_and_names_the_reason(
 ) -> None:
     rig = make_rig(stale_after=10.0)
     log: list[Any] = []
-    rig.peer.create_subscription(Log, '/rosout', log.append, 100)
+    rig.peer.create_subscription(Log, '/rosout', log.append, latched(100))
     rig.bring_up()
     heatmaps = rig.hear('output/heatmap', Image)
     rig.pair(SECOND, image=spoil(image_message(SECOND)))

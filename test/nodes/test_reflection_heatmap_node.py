@@ -226,9 +226,6 @@ def test_the_overlay_is_drawn_only_while_someone_listens(
     assert not drawn
     overlays = rig.hear('output/overlay', Image)
     compressed = rig.hear('output/overlay/compressed', CompressedImage)
-    wait_until(
-        lambda: rig.node.count_subscribers(rig.topic('output/overlay/compressed')), 'not matched'
-    )
     radar, image = radar_message(2 * SECOND), image_message(2 * SECOND)
     rig.pair(2 * SECOND, radar, image)
     wait_until(lambda: overlays and compressed, 'no overlay')
