@@ -47,8 +47,8 @@ setup(
     entry_points={
         'console_scripts': [
             'radar_camera_ssl = radar_camera_ssl.cli:main',
-            'reflection_heatmap_node = radar_camera_ssl.nodes.reflection_heatmap_node:main',
-            'bag_player_node = radar_camera_ssl.nodes.bag_player_node:main',
+            'reflection_heatmap_node = radar_camera_ssl.executables:reflection_heatmap_node',
+            'bag_player_node = radar_camera_ssl.executables:bag_player_node',
         ],
     },
 )

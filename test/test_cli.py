@@ -134,6 +134,26 @@ def test_missing_extra_is_one_line_and_code_2(without: Callable[[str], Path]) ->
     assert 'requirements/learning.txt' in said
 
 
+@pytest.mark.parametrize('node', ['reflection_heatmap_node', 'bag_player_node'])
+def test_a_node_without_ros_is_one_line_and_code_2(
+    node: str, without: Callable[[str], Path]
+) -> None:
+    program = (
+        f'import sys; from radar_camera_ssl import executables; sys.exit(executables.{node}())'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, 'PYTHONPATH': str(without('rclpy'))},
+    )
+    assert done.returncode == cli.WRONG_USE, done.stderr
+    assert only_line(done.stderr).startswith(f'{node}: needs the Python package ')
+
+
 def test_a_module_of_our_own_that_is_missing_is_no_wrong_use(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

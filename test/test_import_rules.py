@@ -19,7 +19,7 @@ PACKAGE = 'radar_camera_ssl'
 SOURCES = ROOT / PACKAGE
 
 # Which other rooms a room may import. The modules directly in the package are for everybody
-# (standard library only), except the two that tie all rooms together.
+# (standard library only), except those that tie rooms together.
 ROOMS = {
     'sensors': set(),
     'inference': {'sensors'},
@@ -28,7 +28,7 @@ ROOMS = {
     'evaluation': {'sensors', 'inference'},
     'nodes': {'sensors', 'inference'},
 }
-ABOVE_ALL_ROOMS = {'cli', 'demo', '__main__'}
+ABOVE_ALL_ROOMS = {'cli', 'demo', 'executables', '__main__'}
 FOR_EVERYBODY = {'__init__', 'model_metadata', 'resources'}
 
 # Distribution packages a room may import beside the standard library. ROS is for nodes alone.
