@@ -43,7 +43,8 @@ RESULTS = (
 )
 KEY_FIGURES = {
     'pointing_accuracy': 'returns that point at their source',
-    'column_error_deg': 'median horizontal error',
+    'pointing_accuracy_strict': 'the same, without a cell of tolerance',
+    'column_error_p90_deg': 'horizontal error, 90th percentile',
     'heatmap_ap': 'heatmap, average precision',
     'ghost_auroc': 'true returns told from ghosts (AUROC)',
     'lit_area_empty_radar': 'image lit by an empty radar frame',
