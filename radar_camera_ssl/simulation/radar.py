@@ -280,8 +280,8 @@ class Radar:
         velocity = -(sight @ own_velocity)
         alarm = rng.random(count) < 0.25
         velocity = np.where(alarm, rng.uniform(-15, 15, count), velocity)
-        # An RCS like that of small things, whatever the range: drawn by its SNR, near clutter would
-        # give itself away by an RCS that no thing has.
+        # An RCS like that of small things, whatever the range: drawn by its SNR, near clutter
+        # would give itself away by an RCS that no thing has.
         rcs = rng.normal(-7.0, 6.0, count)
         snr = self._snr_db(rcs, range_m, azimuth, elevation)
         nobody = np.zeros(count, dtype=int)
