@@ -10,6 +10,7 @@ os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
 os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 100)
 os.environ['ROS_PYTHON_CHECK_FIELDS'] = '1'
 
+import itertools
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,8 @@ rclpy = pytest.importorskip('rclpy', reason='the nodes need ROS 2: requirements 
 sys.path.append(str(Path(__file__).parent))
 
 from ros_graph import Rig  # noqa: E402
+
+_numbers = itertools.count()
 
 
 @pytest.fixture(scope='session')
@@ -40,7 +43,10 @@ def make_rig(
 
     def make(**parameters: Any) -> Rig:
         parameters.setdefault('model_path', str(tiny_model))
-        rigs.append(Rig(f'/rig_{request.node.name.split("[")[0]}_{len(rigs)}', parameters))
+        # Never a name twice: /rosout's publisher goes by the node's name, and the garbage
+        # collector may take the new node's along with the old.
+        test = request.node.name.split('[')[0]
+        rigs.append(Rig(f'/rig_{next(_numbers)}_{test}', parameters))
         return rigs[-1]
 
     yield make
