@@ -164,3 +164,19 @@ def test_the_demo_plays_a_bag_and_ends_with_it(
         assert launched.process.wait(30) == 0, launched.log
     finally:
         launched.stop()
+
+
+def test_the_demo_simulates_a_drive_when_it_is_given_none(prefix: Path, tiny_model: Path) -> None:
+    launched = Launched(
+        prefix,
+        'demo.launch.py',
+        f'model:={tiny_model}',
+        'duration:=1',
+        'loop:=false',
+        'rviz:=false',
+    )
+    try:
+        launched.wait_for('"/camera/image_raw"', deadline_s=90.0)
+        assert launched.process.wait(30) == 0, launched.log
+    finally:
+        launched.stop()
