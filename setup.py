@@ -32,7 +32,6 @@ setup(
         # Version 5 renumbers OpenCV's types, which breaks cv_bridge.
         'opencv-python-headless>=4.6,<5',
         'rosbags>=0.11.7',
-        'rosbags-image>=0.10.4',
         'tqdm>=4.66',
     ],
     extras_require={
@@ -41,7 +40,14 @@ setup(
         'learning': ['onnx>=1.17', 'torch>=2.6'],
         # `colcon test` runs nothing unless this extra names pytest. Pytest 9 breaks
         # launch_testing of Jazzy.
-        'test': ['catkin-pkg', 'hypothesis', 'onnx>=1.17', 'pytest<9', 'pytest-timeout'],
+        'test': [
+            'catkin-pkg',
+            'hypothesis',
+            'onnx>=1.17',
+            'pytest<9',
+            'pytest-timeout',
+            'rosbags-image',
+        ],
     },
     zip_safe=True,
     entry_points={

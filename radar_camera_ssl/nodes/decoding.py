@@ -26,7 +26,7 @@ RadarDecoder = Callable[[Any], 'RadarPoints | NDArray[np.float32]']
 
 def image_decoder(settings: Settings) -> ImageDecoder:
     """Return the decoder of images; raises MissingPackageError without a wanted cv_bridge."""
-    if settings.image_conversion == 'rosbags':
+    if settings.image_conversion == 'builtin':
         return decode_image
     bridge = optional_packages.cv_bridge().CvBridge()
     convert = (

@@ -86,9 +86,9 @@ class Settings:
         choices=('raw', 'compressed'),
     )
     image_conversion: str = parameter(
-        'rosbags',
-        'Who decodes images: `rosbags` (rosbags-image) or `cv_bridge`, where installed.',
-        choices=('rosbags', 'cv_bridge'),
+        'builtin',
+        'Who decodes images: `builtin` (sensors/camera.py) or `cv_bridge`, where installed.',
+        choices=('builtin', 'cv_bridge'),
     )
     image_reliability: str = parameter(
         'best_effort',

@@ -6,8 +6,11 @@ from __future__ import annotations
 import array
 from typing import Any
 
+import cv2
 import numpy as np
 from rosbags.typesys import Stores, get_typestore
+
+from radar_camera_ssl.sensors.camera import ENCODINGS
 
 TYPES = get_typestore(Stores.ROS2_JAZZY).types
 CODES = {'i1': 1, 'u1': 2, 'i2': 3, 'u2': 4, 'i4': 5, 'u4': 6, 'f4': 7, 'f8': 8}
@@ -39,6 +42,15 @@ def image(
         step=rows.shape[1] + padding,
         data=np.concatenate([rows, rubbish], 1).ravel(),
     )
+
+
+def smooth_image(encoding: str, height: int = 12, width: int = 16, **options: Any) -> Any:
+    """A smooth image of an encoding, so that Bayer and 4:2:2 conversions are well conditioned."""
+    kind = ENCODINGS[encoding]
+    coarse = np.random.default_rng(0).random((4, 4, kind.channels)).astype(np.float32)
+    smooth = cv2.resize(coarse, (width, height)).reshape(height, width, kind.channels)
+    largest = np.iinfo(kind.dtype).max
+    return image((smooth * largest).astype(kind.dtype), encoding, **options)
 
 
 def compressed(data: np.ndarray[Any, Any] | bytes, label: str) -> Any:
