@@ -18,6 +18,8 @@ from radar_camera_ssl.nodes.parameters import (
     parameter_table_markdown,
     radar_field_aliases,
 )
+from radar_camera_ssl.nodes.synchronizers import make_synchronizer
+from radar_camera_ssl.sensors.pairing import NearestTimePairing
 
 CONFIG = Path(__file__).parents[2] / 'config' / 'reflection_heatmap.yaml'
 
@@ -66,3 +68,7 @@ def test_aliases_are_read_as_ours_and_theirs() -> None:
 def test_a_wrong_value_is_named(values: dict[str, Any], named: str) -> None:
     with pytest.raises(ValueError, match=named):
         settings_from(Settings, values)
+
+
+def test_our_pairing_is_the_default() -> None:
+    assert isinstance(make_synchronizer(Settings()), NearestTimePairing)

@@ -12,13 +12,12 @@ from ros_graph import Rig, image_message, radar_message, wait_until
 from sensor_msgs.msg import Image
 
 from radar_camera_ssl.nodes.intake import Arrival
-from radar_camera_ssl.nodes.parameters import Settings
 from radar_camera_ssl.nodes.synchronizers import (
     MessageFiltersPairing,
     Synchronizer,
-    make_synchronizer,
 )
-from radar_camera_ssl.sensors.pairing import NearestTimePairing
+
+pytest.importorskip('message_filters', reason='the ROS package message_filters is not installed')
 
 MS = 1_000_000
 SECOND = 1000 * MS
@@ -26,7 +25,6 @@ SECOND = 1000 * MS
 
 @pytest.fixture
 def pairing() -> MessageFiltersPairing:
-    pytest.importorskip('message_filters', reason='the ROS package message_filters is not here')
     return MessageFiltersPairing(0.05, 10)
 
 
@@ -87,7 +85,3 @@ def test_the_node_runs_with_message_filters(
     for i in range(10):
         rig.pair(SECOND + i * 100 * MS)
     wait_until(lambda: len(heatmaps) == 10, lambda: str(rig.values()))
-
-
-def test_ours_is_the_default() -> None:
-    assert isinstance(make_synchronizer(Settings()), NearestTimePairing)
