@@ -128,6 +128,11 @@ def decode_camera_info(msg: Any) -> Intrinsics:
     binning = [max(1, int(getattr(msg, name, 1))) for name in ('binning_x', 'binning_y')]
     if binning == [1, 1]:
         return full
+    if binning[0] > width or binning[1] > height:
+        raise SensorDataError(
+            'camera_info_invalid',
+            f'camera_info is not usable: binning {binning} of an image of {width}x{height}',
+        )
     return full.scaled(width // binning[0], height // binning[1])
 
 

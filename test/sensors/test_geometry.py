@@ -143,6 +143,7 @@ def test_region_of_interest_and_binning_are_applied() -> None:
         {'d': np.array([np.inf, 0, 0, 0, 0])},
         {'d': np.array([0.1, 0.2, 0.3])},
         {'d': np.array([0.1]), 'distortion_model': 'equidistant'},
+        {'binning_x': 641},
     ],
 )
 def test_an_unusable_camera_info_has_a_reason(changes: dict[str, Any]) -> None:
