@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from radar_camera_ssl.inference.model import Correspondence
 
 LITTLE_ENDIAN = 0
+# Fields of the reflections before and after the input's own.
+POSITION = ('x', 'y', 'z')
+ANSWER = ('u', 'v', 'likelihood')
 POINT_FIELD_OF = {np.dtype(code): number for number, code in POINT_DATATYPES.items()}
 
 
@@ -124,23 +127,34 @@ def _fields_of(dtype: np.dtype[Any]) -> list[PointField]:
 
 
 def _inputs_own_fields(radar: Any, rows: NDArray[np.int32]) -> dict[str, NDArray[Any]]:
-    """The input's own fields at the rows used, in native byte order; {} unless a PointCloud2."""
+    """The input's own fields at the rows used, little endian; {} unless a PointCloud2."""
     if not hasattr(radar, 'point_step'):
         return {}
     cloud = structured_view(radar)[rows]
-    ours = {'x', 'y', 'z', 'u', 'v', 'likelihood'}
-    names = [name for name in cloud.dtype.names or () if name not in ours]
-    return {name: cloud[name].astype(cloud.dtype[name].base.newbyteorder('<')) for name in names}
+    names = cloud.dtype.names or ()
+    taken = {*names, *POSITION, *ANSWER}
+    columns = {}
+    for name in names:
+        if name in POSITION:
+            continue
+        free = name
+        if name in ANSWER:
+            free = f'input_{name}'
+            while free in taken:
+                free += '_'
+        columns[free] = cloud[name].astype(cloud.dtype[name].base.newbyteorder('<'))
+    return columns
 
 
 def reflections_message(correspondence: Correspondence, radar: Any) -> PointCloud2:
     """Return the returns used as a PointCloud2 with the radar's header.
 
     x y z (float32, m), then the input's own fields (for a cube and a RadarScan: velocity, and
-    for the latter rcs), then u v (px of the camera image) and likelihood.
+    for the latter rcs), then u v (px of the camera image) and likelihood. An own field that has
+    one of these last three names is there as input_u, input_v or input_likelihood.
     """
     returns = correspondence.returns
-    columns: dict[str, NDArray[Any]] = dict(zip('xyz', returns.position.T, strict=True))
+    columns: dict[str, NDArray[Any]] = dict(zip(POSITION, returns.position.T, strict=True))
     own = _inputs_own_fields(radar, returns.row)
     if not own and not hasattr(radar, 'point_step'):
         own = {'velocity': returns.velocity}

@@ -87,6 +87,26 @@ def radar_message(
     return stamped(message, stamp_ns, 'radar')
 
 
+def cloud_message(cloud: np.ndarray, stamp_ns: int) -> PointCloud2:
+    """A structured array as it lies in memory: any offsets, padding, counts, one byte order."""
+    codes = {'i1': 1, 'u1': 2, 'i2': 3, 'u2': 4, 'i4': 5, 'u4': 6, 'f4': 7, 'f8': 8}
+    message = PointCloud2(height=1, width=len(cloud), is_dense=True)
+    message.point_step, message.row_step = cloud.dtype.itemsize, cloud.nbytes
+    for name in cloud.dtype.names or ():
+        inner, offset = cloud.dtype.fields[name][:2]  # type: ignore[index]
+        message.is_bigendian |= inner.base.byteorder == '>'
+        message.fields.append(
+            PointField(
+                name=name,
+                offset=offset,
+                datatype=codes[inner.base.str[1:]],
+                count=int(np.prod(inner.shape, dtype=int)) if inner.shape else 1,
+            )
+        )
+    message.data = array('B', cloud.tobytes())
+    return stamped(message, stamp_ns, 'radar')
+
+
 def camera_info_message(stamp_ns: int, height: int = 120, width: int = 160) -> CameraInfo:
     message = CameraInfo(height=height, width=width, distortion_model='plumb_bob')
     message.d = [0.1, -0.05, 0.001, 0.002, 0.0]

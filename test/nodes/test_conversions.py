@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ros_graph import camera_info_message
+from ros_graph import camera_info_message, cloud_message
 from std_msgs.msg import Header
 
 from radar_camera_ssl.inference.model import Correspondence
@@ -36,6 +36,73 @@ def test_an_image_goes_there_and_back_whatever_its_strides(view: object) -> None
     np.testing.assert_array_equal(decode_image(image_message(pixels, 'bgr8', Header())), pixels)
 
 
+def correspondence(
+    returns: RadarPoints, pixel: list[list[float]], likelihood: list[float]
+) -> Correspondence:
+    return Correspondence(
+        heatmap=np.zeros((3, 4), np.float32),
+        likelihood=np.array(likelihood, np.float32),
+        pixel=np.array(pixel, np.float32).reshape(-1, 2),
+        agreement=0.5,
+        returns=returns,
+        returns_dropped=0,
+    )
+
+
+OWN_NAMES = ('x', 'z', 'u', 'v', 'likelihood', 'input_u', 'velocity', 'RCS', 'track id')
+OWN_FIELD = st.tuples(
+    st.sampled_from(['i1', 'u1', 'i2', 'u2', 'i4', 'u4', 'f4', 'f8']),
+    st.integers(1, 3),
+    st.integers(0, 5),
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(OWN_NAMES), OWN_FIELD, max_size=6),
+    st.sampled_from('<>'),
+    st.integers(0, 7),
+    st.integers(0, 4),
+    st.integers(0, 2**31),
+)
+def test_reflections_keep_the_inputs_own_fields_of_any_layout(
+    fields: dict[str, tuple[str, int, int]], order: str, padding: int, count: int, seed: int
+) -> None:
+    offset, offsets = 0, []
+    for code, values, gap in fields.values():
+        offsets.append(offset + gap)
+        offset += gap + values * np.dtype(code).itemsize
+    dtype = np.dtype(
+        {
+            'names': list(fields),
+            'formats': [(order + c, (n,)) if n > 1 else order + c for c, n, _ in fields.values()],
+            'offsets': offsets,
+            'itemsize': max(1, offset + padding),
+        }
+    )
+    rng = np.random.default_rng(seed)
+    rubbish = rng.integers(0, 256, count * dtype.itemsize, np.uint8)
+    message = cloud_message(np.frombuffer(rubbish.tobytes(), dtype), 1)
+    row = np.flatnonzero(rng.random(count) < 0.7).astype(np.int32)
+    returns = RadarPoints(
+        rng.random((len(row), 3), np.float32), np.zeros(len(row)), np.zeros(len(row)), row
+    )
+    pixel, likelihood = rng.random((len(row), 2)), rng.random(len(row))
+    answer = correspondence(returns, pixel.tolist(), likelihood.tolist())
+    points = structured_view(reflections_message(answer, message))
+    own = structured_view(message)[row]
+    names = points.dtype.names or ()
+    assert (names[:3], names[-3:]) == (('x', 'y', 'z'), ('u', 'v', 'likelihood'))
+    assert len(names) == 6 + len([name for name in fields if name not in ('x', 'z')])
+    np.testing.assert_array_equal(points['x'], returns.position[:, 0])
+    np.testing.assert_array_equal(points['v'], answer.pixel[:, 1])
+    for name in set(fields) - {'x', 'z'}:
+        kept = f'input_{name}' if name in ('u', 'v', 'likelihood') else name
+        if name == 'u' and 'input_u' in fields:
+            kept = 'input_u_'
+        assert points[kept].dtype.base == own[name].dtype.base.newbyteorder('<')
+        assert points[kept].astype(own[name].dtype.base).tobytes() == own[name].tobytes()
+
+
 def test_a_radar_scans_reflections_have_velocity_and_rcs() -> None:
     """radar_msgs is not on PyPI: a message of the same fields stands in."""
     returns = RadarPoints(
@@ -44,14 +111,7 @@ def test_a_radar_scans_reflections_have_velocity_and_rcs() -> None:
         np.array([7, 8], np.float32),
         np.array([0, 2], np.int32),
     )
-    answer = Correspondence(
-        heatmap=np.zeros((3, 4), np.float32),
-        likelihood=np.array([0.25, 0.5], np.float32),
-        pixel=np.array([[10, 20], [30, 40]], np.float32),
-        agreement=0.5,
-        returns=returns,
-        returns_dropped=0,
-    )
+    answer = correspondence(returns, [[10, 20], [30, 40]], [0.25, 0.5])
     scan = SimpleNamespace(header=Header(frame_id='radar'), returns=[None] * 3)
     points = structured_view(reflections_message(answer, scan))
     assert points.dtype.names == ('x', 'y', 'z', 'velocity', 'rcs', 'u', 'v', 'likelihood')

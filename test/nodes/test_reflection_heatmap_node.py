@@ -20,12 +20,13 @@ from rclpy.parameter import Parameter
 from ros_graph import (
     Rig,
     camera_info_message,
+    cloud_message,
     image_message,
     radar_message,
     stamped,
     wait_until,
 )
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from radar_camera_ssl.inference.model import Correspondence, CorrespondenceModel
 from radar_camera_ssl.inference.overlay import draw_overlay
@@ -99,35 +100,18 @@ def test_the_inputs_own_fields_travel_with_their_types(make_rig: MakeRig) -> Non
     )
     cloud = np.zeros(2, dtype)
     cloud['RCS'], cloud['track'], cloud['x'], cloud['y'] = [5, 7], [65535, 3], [9, 8], [1, -1]
-    cloud['covariance'] = [[1, 2, 3], [4, 5, 6]]
-    message = big_endian_cloud(cloud, SECOND)
+    cloud['covariance'], cloud['u'] = [[1, 2, 3], [4, 5, 6]], [0.25, 0.5]
+    message = cloud_message(cloud, SECOND)
     rig.pair(SECOND, radar=message)
     wait_until(lambda: reflections, 'no reflections')
     points = structured_view(reflections[0])
-    names = ('x', 'y', 'z', 'RCS', 'track', 'v_r', 'covariance', 'u', 'v', 'likelihood')
-    assert points.dtype.names == names
+    names = ('x', 'y', 'z', 'RCS', 'track', 'v_r', 'covariance')
+    assert points.dtype.names == (*names, 'input_u', 'u', 'v', 'likelihood')
+    assert points['input_u'].tolist() == [0.25, 0.5]
     assert points['track'].tolist() == [65535, 3]
     assert points['RCS'].tolist() == [5.0, 7.0]
     assert points['RCS'].dtype == np.float64
     assert points['covariance'].tolist() == [[1, 2, 3], [4, 5, 6]]
-
-
-def big_endian_cloud(cloud: np.ndarray, stamp_ns: int) -> PointCloud2:
-    codes = {'f8': 8, 'f4': 7, 'u2': 4}
-    message = PointCloud2(height=1, width=len(cloud), is_bigendian=True, is_dense=True)
-    message.point_step, message.row_step = cloud.dtype.itemsize, cloud.nbytes
-    for name in cloud.dtype.names or ():
-        inner, offset = cloud.dtype.fields[name][:2]  # type: ignore[index]
-        message.fields.append(
-            PointField(
-                name=name,
-                offset=offset,
-                datatype=codes[inner.base.str[1:]],
-                count=int(np.prod(inner.shape, dtype=int)) if inner.shape else 1,
-            )
-        )
-    message.data = bytes_field(cloud.view(np.uint8))
-    return stamped(message, stamp_ns, 'radar')
 
 
 def test_every_radar_frame_is_published_or_counted(make_rig: MakeRig) -> None:
