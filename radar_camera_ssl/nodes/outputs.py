@@ -72,19 +72,16 @@ class Outputs:
         header = image_message.header
         height, width = image.shape[:2]
         heatmap = conversions.heatmap_at(correspondence.heatmap, self._resolution(), height, width)
-        self._publishers['heatmap'].publish(conversions.heatmap_message(heatmap, header))
-        self._publish_camera_info(heatmap.shape, header)
-        self._publishers['reflections'].publish(
-            conversions.reflections_message(correspondence, radar)
-        )
+        # All are made before the first goes out: a pair is published or dropped, never both.
+        messages = {'heatmap': conversions.heatmap_message(heatmap, header)}
+        if (info := self._camera_info()) is not None:
+            messages['camera_info'] = conversions.scaled_camera_info(
+                info, heatmap.shape[1], heatmap.shape[0], header
+            )
+        messages['reflections'] = conversions.reflections_message(correspondence, radar)
+        for name, message in messages.items():
+            self._publishers[name].publish(message)
         self._publish_overlay(image, correspondence, header)
-
-    def _publish_camera_info(self, shape: tuple[int, ...], header: Any) -> None:
-        info = self._camera_info()
-        if info is None:
-            return
-        scaled = conversions.scaled_camera_info(info, shape[1], shape[0], header)
-        self._publishers['camera_info'].publish(scaled)
 
     def _publish_overlay(
         self, image: NDArray[np.uint8], correspondence: Correspondence, header: Any
