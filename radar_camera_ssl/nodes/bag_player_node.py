@@ -121,7 +121,13 @@ class BagPlayerNode(Node):
         if not self._settings.bag:
             raise RecordingError('the parameter bag is empty')
         with Recording(self._settings.bag) as recording:
-            types = recording.topics
+            types, duration_s = recording.topics, recording.duration_s
+        offset_s = self._settings.start_offset
+        if offset_s > 0 and offset_s >= duration_s:
+            raise RecordingError(
+                f'start_offset {offset_s:g} s leaves nothing of {self._settings.bag} '
+                f'({duration_s:g} s)'
+            )
         wanted = [topic for topic in self._settings.topics if topic] or [
             topic for topic in types if not topic.startswith(GROUND_TRUTH_PREFIX)
         ]
@@ -169,8 +175,12 @@ class BagPlayerNode(Node):
                 self.exit_code = 0
         except Exception as error:  # noqa: BLE001 - logged, and the process ends with code 1
             self.get_logger().error(f'playing failed: {type(error).__name__}: {error}')
-        finally:
+        try:
             self._report()
+        except OSError as error:
+            self.get_logger().error(f'the report cannot be written: {error}')
+            self.exit_code = 1
+        finally:
             self._finished.set()
 
     def _wait_for_subscribers(self) -> bool:

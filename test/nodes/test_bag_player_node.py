@@ -153,12 +153,22 @@ def test_it_gives_up_when_nobody_listens(listener: Listener, tmp_path: Path) -> 
     assert not listener.heard['/radar/points']
 
 
+def test_a_report_that_cannot_be_written_is_a_failure_and_no_hang(
+    listener: Listener, tmp_path: Path
+) -> None:
+    bag = write_bag(tmp_path / 'bag', drive_rows(0.1))
+    player = listener.play(bag, report_path=str(tmp_path / 'no' / 'folder' / 'report.json'))
+    wait_until(player.done, 'the player does not end')
+    assert player.exit_code == 1
+
+
 @pytest.mark.parametrize(
     ('parameters', 'reason'),
     [
         ({'bag': ''}, 'bag is empty'),
         ({'bag': '/nowhere/at/all'}, 'no such bag'),
         ({'topics': ['/not/there']}, 'no topic /not/there'),
+        ({'start_offset': 60.0, 'loop': True}, 'start_offset 60 s leaves nothing'),
     ],
 )
 def test_it_does_not_start_without_something_to_play(
