@@ -6,9 +6,11 @@ from __future__ import annotations
 import sys
 import time
 import traceback
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
+from numpy.typing import NDArray
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.subscription import Subscription
@@ -29,6 +31,9 @@ from .qos_mismatches import QosMismatches
 from .session import Session, open_session
 from .transitions import ERROR, FAILURE, SUCCESS, answer_impossible_transitions, told
 from .worker import PairWorker, Stages
+
+if TYPE_CHECKING:
+    from radar_camera_ssl.inference.model import Correspondence
 
 JOIN_TIMEOUT_S = 10.0
 EXPECTED_ERRORS = (ModelError, optional_packages.MissingPackageError)
@@ -122,7 +127,7 @@ class ReflectionHeatmapNode(LifecycleNode):
         session.queue.open()
         self._worker = PairWorker(
             session.queue,
-            Stages(session.decode_radar, session.decode_image, self._infer, self._outputs.publish),
+            Stages(session.decode_radar, session.decode_image, self._infer, self._publish),
             session.monitor,
             max_age_s=lambda: self._declared.settings.max_age,
             on_drop=self._warn,
@@ -267,6 +272,18 @@ class ReflectionHeatmapNode(LifecycleNode):
         if info is None:
             raise SensorDataError('camera_info_missing', 'the model needs a valid camera_info')
         return model.infer(image, radar, decode_camera_info(info))
+
+    def _publish(
+        self, radar: Any, image_message: Any, image: NDArray[np.uint8], result: Correspondence
+    ) -> None:
+        assert self._session is not None
+        assert self._outputs is not None
+        self._outputs.publish(radar, image_message, image, result)
+        if self._declared.settings.stamp_tolerance > 0:
+            # Also what sensors and network took, which the ages by arrival cannot know.
+            older = min(stamp_ns(msg.header.stamp) for msg in (radar, image_message))
+            age_ns = self.get_clock().now().nanoseconds - older
+            self._session.monitor.latency('since_stamp', age_ns * 1e-9)
 
     def _on_inference_failure(self, in_a_row: int, text: str) -> None:
         if in_a_row >= self._declared.settings.max_consecutive_failures and not self._fatal:

@@ -136,6 +136,8 @@ def test_a_stamp_far_from_the_clock_is_dropped_and_counted(make_rig: MakeRig) ->
     rig.value('image_dropped.stamp_far_from_clock', '1')
     rig.pair(now)
     wait_until(lambda: heatmaps, 'a stamp near the clock must pass')
+    wait_until(lambda: 'latency_ms.since_stamp.median' in rig.values(), lambda: str(rig.values()))
+    assert 0.0 < float(rig.values()['latency_ms.since_stamp.median']) < 1e4
 
 
 def test_a_missing_radar_field_is_an_error_until_it_is_there(make_rig: MakeRig) -> None:
