@@ -23,6 +23,8 @@ PICTURE_WIDTH = 1000
 sys.path.insert(0, str(ROOT))
 
 from radar_camera_ssl.evaluation.summary import HEADLINES, best_baseline, format_figure  # noqa: E402
+from radar_camera_ssl.nodes.bag_player_parameters import PlayerSettings  # noqa: E402
+from radar_camera_ssl.nodes.parameter_table import markdown_table  # noqa: E402
 from radar_camera_ssl.nodes.parameters import parameter_table_markdown  # noqa: E402
 
 
@@ -91,6 +93,7 @@ def main() -> int:
 
     readme = README.read_text(encoding='utf-8')
     current = between_marks(readme, 'parameters', parameter_table_markdown())
+    current = between_marks(current, 'player parameters', markdown_table(PlayerSettings))
     if arguments.check:
         return int(readme != current)
     if arguments.metrics is not None:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from rcl_interfaces.msg import ParameterDescriptor
 
-from radar_camera_ssl.nodes.bag_player_node import PlayerSettings
+from radar_camera_ssl.nodes.bag_player_parameters import PlayerSettings
 from radar_camera_ssl.nodes.parameter_declaration import descriptor
 from radar_camera_ssl.nodes.parameter_table import markdown_table, rows_of, settings_from
 from radar_camera_ssl.nodes.parameters import (
