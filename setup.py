@@ -44,6 +44,7 @@ setup(
             'catkin-pkg',
             'hypothesis',
             'onnx>=1.17',
+            'PyYAML',
             'pytest<9',
             'pytest-timeout',
             'rosbags-image',
