@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from radar_camera_ssl.sensors.geometry import Intrinsics, RigidTransform
+from radar_camera_ssl.sensors.geometry import Intrinsics, RigidTransform, yaw_pitch_roll
 
 THEMES = ('city', 'rural', 'highway')
 
@@ -42,15 +42,8 @@ class Mounting:
     def transform(self) -> RigidTransform:
         """Give the transform that takes points of the sensor's body frame to base_link."""
         return RigidTransform(
-            yaw_pitch_rotation(self.yaw, self.pitch), np.array([self.x, self.y, self.z])
+            yaw_pitch_roll((self.yaw, self.pitch, 0.0)), np.array([self.x, self.y, self.z])
         )
-
-
-def yaw_pitch_rotation(yaw: float, pitch: float) -> np.ndarray:
-    """Rotation matrix R_z(yaw) R_y(pitch): (3, 3) float64."""
-    cy, sy = math.cos(yaw), math.sin(yaw)
-    cp, sp = math.cos(pitch), math.sin(pitch)
-    return np.array([[cy * cp, -sy, cy * sp], [sy * cp, cy, sy * sp], [-sp, 0.0, cp]])
 
 
 @dataclass(frozen=True)

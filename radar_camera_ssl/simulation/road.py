@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .config import generator, yaw_pitch_rotation
+from radar_camera_ssl.sensors.geometry import yaw_pitch_roll
+
+from .config import generator
 
 _STEP_M = 0.5
 _BEHIND_M = 150.0
@@ -134,7 +136,7 @@ class Road:
         yaw = float(heading[0] + drift + sway)
         yaw_rate = speed * float(np.interp(s, self._s, self._curvature))
         return EgoPose(
-            rotation=yaw_pitch_rotation(yaw, pitch),
+            rotation=yaw_pitch_roll((yaw, pitch, 0.0)),
             translation=point[0],
             s=s,
             d=float(d),
