@@ -19,7 +19,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
 from radar_camera_ssl.resources import share_directory
 from radar_camera_ssl.sensors.radar_cube import CubeAxes
-from radar_camera_ssl.sensors.recording import COMPRESSED_TYPE, Recording, RecordingError
+from radar_camera_ssl.sensors.recording import COMPRESSED_TYPE, Recording
 
 from .child_process import ChildProcess
 from .lifecycle_client import LifecycleClient, LifecycleError
@@ -161,16 +161,9 @@ class _Plan:
 
 def _plan(bag: Path, radar_format: str, image_topic: str | None, radar_topic: str | None) -> _Plan:
     with Recording(bag) as recording:
-        image_topic = image_topic or recording.find_topic('image')
-        radar_topic = radar_topic or recording.find_topic(
-            'cube' if radar_format == 'cube' else 'points'
-        )
-        if image_topic is None or radar_topic is None:
-            missing = 'image' if image_topic is None else f'radar ({radar_format})'
-            raise RecordingError(f'{bag} has no {missing} topic; it has {recording.topics}')
-        for topic in (image_topic, radar_topic):
-            if topic not in recording.topics:
-                raise RecordingError(f'{bag} has no topic {topic}; it has {recording.topics}')
+        image_topic = recording.required_topic('image', image_topic)
+        kind = 'cube' if radar_format == 'cube' else 'points'
+        radar_topic = recording.required_topic(kind, radar_topic)
         compressed = recording.topics[image_topic] == COMPRESSED_TYPE
         info_topic = recording.find_topic('camera_info')
         static = [topic for topic in recording.topics if topic.endswith('tf_static')]

@@ -143,6 +143,15 @@ class Recording:
             raise RecordingError(f'{self.path}: several topics of kind {kind}: {candidates}')
         return candidates[0] if candidates else None
 
+    def required_topic(self, kind: str, named: str | None = None) -> str:
+        """Return `named`, or the topic of `kind` where None; RecordingError when there is none."""
+        topic = named or self.find_topic(kind)
+        if topic is None:
+            raise RecordingError(f'{self.path}: no topic of kind {kind}; there are {self.topics}')
+        if topic not in self.topics:
+            raise RecordingError(f'{self.path}: no topic {topic}; there are {self.topics}')
+        return topic
+
     def messages(self, topics: Iterable[str]) -> Iterator[tuple[str, int, Any]]:
         """Yield (topic, bag time ns, message) of the named topics in the order of bag time."""
         for topic, msgtype, time_ns, data in self.raw_messages(list(topics)):
@@ -282,15 +291,6 @@ def read_pairs(
 
     radar_kind: `points` or `cube`. Topics not given are found; RecordingError when there is none.
     """
-    image_topic = image_topic or _required(recording, 'image')
-    radar_topic = radar_topic or _required(recording, radar_kind)
+    image_topic = recording.required_topic('image', image_topic)
+    radar_topic = recording.required_topic(radar_kind, radar_topic)
     return PairReader(recording, image_topic, radar_topic, slop_s)
-
-
-def _required(recording: Recording, kind: str) -> str:
-    topic = recording.find_topic(kind)
-    if topic is None:
-        raise RecordingError(
-            f'{recording.path}: no topic of kind {kind}; there are {recording.topics}'
-        )
-    return topic

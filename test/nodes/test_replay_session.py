@@ -56,7 +56,7 @@ def test_a_model_that_cannot_be_loaded_ends_the_session_with_the_reason(tmp_path
 def test_a_bag_without_a_radar_is_refused(tmp_path: Path, tiny_model: Path) -> None:
     rows = [row for row in drive_rows(0.2) if row[0] != '/radar/points']
     bag = write_bag(tmp_path / 'bag', rows)
-    with pytest.raises(RecordingError, match='no radar'):
+    with pytest.raises(RecordingError, match='no topic of kind points'):
         run_replay_session(bag, tiny_model, tmp_path / 'outputs')
 
 
