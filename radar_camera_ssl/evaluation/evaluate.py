@@ -80,7 +80,7 @@ class _DriveResult:
         self.missing.update(other.missing)
 
     def values(self) -> dict[str, Any]:
-        """Keys of section "Evaluation" of the design, for metrics.json."""
+        """What metrics.json holds of these drives."""
         values = self.evaluation.values()
         figures: dict[str, Any] = {key: values.pop(key) for key in METRIC_KEYS}
         # Recovered from many drives' heatmaps, not computed by this version.

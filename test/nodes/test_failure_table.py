@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every row of the design's table of what goes wrong, provoked on a real node over DDS."""
+"""Every row of the README's table of what goes wrong, provoked on a real node over DDS."""
 
 from __future__ import annotations
 
