@@ -270,6 +270,23 @@ def test_the_heatmap_comes_at_camera_resolution_on_request(
     np.testing.assert_array_equal(pixels(heatmaps[0]), resized)
 
 
+def test_the_image_size_may_change_between_frames(make_rig: MakeRig, tiny_model: Path) -> None:
+    rig = make_rig(heatmap_resolution='camera')
+    rig.bring_up()
+    heatmaps = rig.hear('output/heatmap', Image)
+    reflections = rig.hear('output/reflections', PointCloud2)
+    model = CorrespondenceModel.load(tiny_model)
+    sizes = ((120, 160), (480, 640), (90, 200))
+    for i, (height, width) in enumerate(sizes, start=1):
+        rig.pair(i * SECOND, image=image_message(i * SECOND, height, width))
+    wait_until(lambda: len(heatmaps) == len(reflections) == 3, lambda: str(rig.values()))
+    for i, (height, width) in enumerate(sizes, start=1):
+        assert (heatmaps[i - 1].height, heatmaps[i - 1].width) == (height, width)
+        wanted = expected(model, radar_message(1), image_message(1, height, width))
+        points = structured_view(reflections[i - 1])
+        np.testing.assert_array_equal(points['u'], wanted.pixel[:, 0])
+
+
 def test_compressed_images_are_taken(make_rig: MakeRig, tiny_model: Path) -> None:
     rig = make_rig(image_transport='compressed')
     rig.bring_up()
