@@ -22,7 +22,7 @@ PICTURE = ROOT / 'docs' / 'overlay.png'
 PICTURE_WIDTH = 1000
 sys.path.insert(0, str(ROOT))
 
-from radar_camera_ssl.evaluation.summary import HEADLINES, best_baseline, format_figure  # noqa: E402
+from radar_camera_ssl.evaluation.summary import figures_markdown  # noqa: E402
 from radar_camera_ssl.nodes.bag_player_parameters import PlayerSettings  # noqa: E402
 from radar_camera_ssl.nodes.parameter_table import markdown_table  # noqa: E402
 from radar_camera_ssl.nodes.parameters import parameter_table_markdown  # noqa: E402
@@ -39,35 +39,6 @@ def between_marks(readme: str, name: str, text: str) -> str:
     if not (begin and end):
         raise ValueError(f'README.md has no {mark_begin.strip()} ... {mark_end.strip()}')
     return before + begin + text.rstrip('\n') + '\n' + end + after
-
-
-def figures_markdown(path: Path, command: str) -> str:
-    """Return the headline figures of a metrics.json as a table, with what produced them."""
-    metrics = json.loads(path.read_text(encoding='utf-8'))
-    bags = [row['bag'] for row in metrics['bags']]
-    latency = metrics['latency_ms']
-    lines = [
-        f'`{command}`: {metrics["pairs"]} pairs of {len(bags)} drives '
-        f'({", ".join(bags)}), model {metrics["model"]["sha256"][:12]}.',
-        '',
-        '| figure | key | model | best blind baseline | oracle |',
-        '|---|---|---|---|---|',
-    ]
-    for key, meaning in HEADLINES.items():
-        best = best_baseline(metrics['baselines'], key)
-        blind = f'{format_figure(key, best[1])} ({best[0]})' if best else '–'
-        oracle = metrics['oracle'][key] if metrics['oracle'] else None
-        lines.append(
-            f'| {meaning} | `{key}` | {format_figure(key, metrics[key])} | {blind} '
-            f'| {format_figure(key, oracle)} |'
-        )
-    stages = ', '.join(
-        f'{stage} {times["median"]:.1f} / {times["p99"]:.1f}'
-        for stage, times in latency.items()
-        if times['median'] is not None
-    )
-    lines += ['', f'Latency in ms, median / 99th percentile: {stages}.']
-    return '\n'.join(lines)
 
 
 def write_picture(source: Path) -> None:
@@ -97,7 +68,7 @@ def main() -> int:
     if arguments.check:
         return int(readme != current)
     if arguments.metrics is not None:
-        table = figures_markdown(arguments.metrics, arguments.command)
+        table = figures_markdown(json.loads(arguments.metrics.read_text()), arguments.command)
         current = between_marks(current, 'figures', table)
     if arguments.picture is not None:
         write_picture(arguments.picture)

@@ -19,6 +19,16 @@ HEADLINES = {
     'mismatch_auroc': 'Misaligned pairs noticed (AUROC)',
     'projection_distance_px': 'Median distance from the projected return',
 }
+# What each baseline is blind to: the radar frame, or the image.
+WITHOUT_RADAR = (
+    'centre',
+    'best_fixed',
+    'mean_heatmap',
+    'image_only',
+    'empty_radar',
+    'another_radar',
+)
+WITHOUT_IMAGE = ('radar_only', 'another_image', 'rcs')
 _DEGREES = ('column_error_deg', 'column_error_p90_deg')
 _PIXELS = ('projection_distance_px',)
 _SMALLER_IS_BETTER = (*_DEGREES, *_PIXELS, 'ece', 'lit_area_empty_radar')
@@ -66,3 +76,42 @@ def figures_table(metrics: dict[str, Any]) -> str:
             reasons.setdefault(metrics['null_because'][key], []).append(key)
     lines += [f'not measured ({reason}): {", ".join(keys)}' for reason, keys in reasons.items()]
     return '\n'.join(lines)
+
+
+def figures_markdown(metrics: dict[str, Any], command: str) -> str:
+    """Headline figures as a Markdown table, with what produced them.
+
+    Baselines stand in two columns, by the sensor that they ignore: without the radar frame nobody
+    knows what reflects; without the image a return is where the learnt geometry puts it.
+    """
+    bags = [row['bag'] for row in metrics['bags']]
+    lines = [
+        f'`{command}`: {metrics["pairs"]} pairs of {len(bags)} drives ({", ".join(bags)}), '
+        f'model {metrics["model"]["sha256"][:12]}; in brackets the 95 % interval.',
+        '',
+        '| figure | key | model | best without the radar | best without the image | oracle |',
+        '|---|---|---|---|---|---|',
+    ]
+    for key, meaning in HEADLINES.items():
+        cells = [f'{meaning}', f'`{key}`', _with_interval(metrics, key)]
+        for names in (WITHOUT_RADAR, WITHOUT_IMAGE):
+            rows = {name: metrics['baselines'][name] for name in names}
+            best = best_baseline(rows, key)
+            cells.append(f'{format_figure(key, best[1])} ({best[0]})' if best else '–')
+        oracle = metrics['oracle'][key] if metrics['oracle'] else None
+        lines.append(f'| {" | ".join([*cells, format_figure(key, oracle)])} |')
+    stages = ', '.join(
+        f'{stage} {times["median"]:.1f} / {times["p99"]:.1f}'
+        for stage, times in metrics['latency_ms'].items()
+        if times['median'] is not None
+    )
+    lines += ['', f'Latency in ms, median / 99th percentile: {stages}.']
+    return '\n'.join(lines)
+
+
+def _with_interval(metrics: dict[str, Any], key: str) -> str:
+    interval = metrics['confidence_95'].get(key)
+    value = format_figure(key, metrics[key])
+    if metrics[key] is None or not interval:
+        return value
+    return f'{value} ({format_figure(key, interval[0])} to {format_figure(key, interval[1])})'
