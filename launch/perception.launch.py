@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import LifecycleNode
 from launch_ros.parameter_descriptions import ParameterValue
@@ -32,12 +32,16 @@ REMAPPINGS = (
     ('output/reflections', 'reflections_topic', '~/output/reflections', 'Where the returns go'),
 )
 
+# Parameters that have an argument of their own: argument, parameter, type, what it is.
+PARAMETERS = (
+    ('model', 'model_path', str, 'The .onnx file'),
+    ('radar_format', 'radar_format', str, 'points, radar_scan or cube'),
+    ('image_transport', 'image_transport', str, 'raw or compressed'),
+    ('use_sim_time', 'use_sim_time', bool, 'Take the time from /clock: simulation and replay'),
+)
+
 ARGUMENTS = (
     ('namespace', '', 'Namespace of the node'),
-    ('model', '', "The .onnx file; empty: the package's own"),
-    ('radar_format', 'points', 'points, radar_scan or cube'),
-    ('image_transport', 'raw', 'raw or compressed'),
-    ('use_sim_time', 'false', 'Take the time from /clock: with simulation and replay'),
     ('autostart', 'true', 'The node goes to active; false leaves that to a supervisor'),
     ('respawn', 'true', 'Start the process again when it ends unasked'),
     ('log_level', 'info', 'debug, info, warn, error'),
@@ -48,37 +52,6 @@ def generate_launch_description() -> LaunchDescription:
     """Describe the node and its arguments."""
     share = FindPackageShare('radar_camera_ssl')
     parameter_file = PathJoinSubstitution([share, 'config', 'reflection_heatmap.yaml'])
-    node = LifecycleNode(
-        package='radar_camera_ssl',
-        executable='reflection_heatmap_node',
-        name='reflection_heatmap',
-        namespace=LaunchConfiguration('namespace'),
-        parameters=[
-            LaunchConfiguration('params_file'),
-            {
-                # A path or a word: never to be read as YAML.
-                name: ParameterValue(LaunchConfiguration(argument), value_type=value_type)
-                for name, argument, value_type in (
-                    ('model_path', 'model', str),
-                    ('radar_format', 'radar_format', str),
-                    ('image_transport', 'image_transport', str),
-                    ('use_sim_time', 'use_sim_time', bool),
-                    # By the node itself: a change_state request of the launch system, sent when
-                    # a killed process starts again, goes to the dead one's service and is lost.
-                    ('autostart', 'autostart', bool),
-                )
-            },
-        ],
-        remappings=[
-            (f'~/{private}', LaunchConfiguration(argument))
-            for private, argument, _, _ in REMAPPINGS
-        ],
-        arguments=['--ros-args', '--log-level', LaunchConfiguration('log_level')],
-        output='screen',
-        emulate_tty=True,
-        respawn=LaunchConfiguration('respawn'),
-        respawn_delay=2.0,
-    )
     return LaunchDescription(
         [
             *(
@@ -89,9 +62,47 @@ def generate_launch_description() -> LaunchDescription:
                 'params_file', default_value=parameter_file, description='Parameters (YAML)'
             ),
             *(
+                DeclareLaunchArgument(
+                    argument, default_value='', description=f'{text}; empty: as in params_file'
+                )
+                for argument, _, _, text in PARAMETERS
+            ),
+            *(
                 DeclareLaunchArgument(argument, default_value=default, description=text)
                 for _, argument, default, text in REMAPPINGS
             ),
-            node,
+            OpaqueFunction(function=_node),
         ]
     )
+
+
+def _node(context: LaunchContext) -> list[LifecycleNode]:
+    """The node, with those parameters over the file's that an argument was given for."""
+    values = context.launch_configurations
+    # A path or a word: never to be read as YAML.
+    given = {
+        parameter: ParameterValue(LaunchConfiguration(argument), value_type=value_type)
+        for argument, parameter, value_type, _ in PARAMETERS
+        if values[argument]
+    }
+    # By the node itself: a change_state request of the launch system, sent when a killed process
+    # starts again, goes to the dead one's service and is lost.
+    given['autostart'] = ParameterValue(LaunchConfiguration('autostart'), value_type=bool)
+    return [
+        LifecycleNode(
+            package='radar_camera_ssl',
+            executable='reflection_heatmap_node',
+            name='reflection_heatmap',
+            namespace=LaunchConfiguration('namespace'),
+            parameters=[LaunchConfiguration('params_file'), given],
+            remappings=[
+                (f'~/{private}', LaunchConfiguration(argument))
+                for private, argument, _, _ in REMAPPINGS
+            ],
+            arguments=['--ros-args', '--log-level', LaunchConfiguration('log_level')],
+            output='screen',
+            emulate_tty=True,
+            respawn=LaunchConfiguration('respawn'),
+            respawn_delay=2.0,
+        )
+    ]

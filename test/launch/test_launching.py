@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 pytest.importorskip('launch_ros', reason='the ROS packages launch and launch_ros are absent')
 
@@ -121,6 +122,26 @@ def test_a_model_that_is_not_there_is_told(prefix: Path) -> None:
     launched = Launched(prefix, 'perception.launch.py', 'model:=/nowhere.onnx')
     try:
         launched.wait_for('no model file at /nowhere.onnx')
+    finally:
+        launched.stop()
+
+
+def test_a_parameter_file_is_overruled_only_by_arguments_that_are_given(
+    prefix: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / 'rig.yaml'
+    parameters = {'model_path': str(tiny_model), 'radar_format': 'cube'}
+    file.write_text(yaml.safe_dump({'/**': {'ros__parameters': parameters}}))
+    launched = Launched(prefix, 'perception.launch.py', f'params_file:={file}')
+    try:
+        launched.wait_for('the model reads points, but radar_format is cube')
+    finally:
+        launched.stop()
+    launched = Launched(
+        prefix, 'perception.launch.py', f'params_file:={file}', 'radar_format:=points'
+    )
+    try:
+        launched.wait_for(f'configured: {tiny_model}')
     finally:
         launched.stop()
 
