@@ -76,19 +76,27 @@ def spaced_choice(
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What was done to each image's geometry: shift (B, 2) in cells (u, v), mirrored (B,) bool."""
+    """What was done to each image.
+
+    shift (B, 2) in cells (u, v); mirrored (B,) bool; hidden (B, h, w) bool, cells painted over.
+    """
 
     shift: Tensor
     mirrored: Tensor
+    hidden: Tensor
 
 
 def augment(
-    images: Tensor, rng: np.random.Generator, shift_px: int = 12
+    images: Tensor, rng: np.random.Generator, hide: float, shift_px: int = 12
 ) -> tuple[Tensor, Augmentation]:
-    """Jitter colours, mirror and shift each image; the prior is moved along by the caller.
+    """Jitter colours, mirror, shift and partly hide each image; the caller moves the prior along.
 
     Shifting makes the descriptors blind to the position relative to the grid and to the border;
-    the colour jitter is per image, so that no tint tells a drive.
+    the colour jitter is per image, so that no tint tells a drive. A share `hide` of the blocks of
+    2x2 cells is painted over: a cell beside a thing has evidence only where both it and the thing
+    are visible, a cell on the thing wherever it is visible itself. Without that, nothing keeps the
+    descriptors from telling of what lies below or above their own cell, and the answer drifts off
+    the things (here: to the road below them).
     """
     count = len(images)
     gain = torch.from_numpy(rng.uniform(0.7, 1.35, (count, 1, 1, 1)).astype(np.float32))
@@ -107,4 +115,16 @@ def augment(
         ]
     )
     shift = torch.from_numpy(offsets.astype(np.float32)) / STRIDE
-    return images, Augmentation(shift=shift, mirrored=mirrored)
+    images, hidden = _hide_blocks(images, rng, hide)
+    return images, Augmentation(shift=shift, mirrored=mirrored, hidden=hidden)
+
+
+def _hide_blocks(images: Tensor, rng: np.random.Generator, share: float) -> tuple[Tensor, Tensor]:
+    """Paint blocks of 2x2 cells in the image's mean colour; gives also the hidden cells."""
+    count, _, height, width = images.shape
+    rows, columns = height // STRIDE, width // STRIDE
+    blocks = rng.random((count, (rows + 1) // 2, (columns + 1) // 2)) < share
+    cells = blocks.repeat(2, axis=1).repeat(2, axis=2)[:, :rows, :columns]
+    pixels = torch.from_numpy(cells.repeat(STRIDE, axis=1).repeat(STRIDE, axis=2))
+    mean = images.mean((-2, -1), keepdim=True)
+    return torch.where(pixels[:, None], mean, images), torch.from_numpy(cells.copy())

@@ -113,18 +113,3 @@ def fit_agreement(
         return -(torch.log(own).mean() + torch.log(1.0 - foreign).mean())
 
     return fit(calibration, loss)
-
-
-def heatmap_gain(intensity: Tensor, where: Tensor, likelihood: float) -> float:
-    """Gain k of `1 - exp(-k intensity)` at which the heatmap is true at the returns themselves.
-
-    intensity (B, h*w); `where` (B, h*w) the mass of held-out returns: at their cells the mean of
-    the heatmap must equal the mean likelihood of those returns. Found by bisection.
-    """
-    weight = where / where.sum()
-    low, high = 1e-4, 1e5
-    for _ in range(60):
-        gain = (low * high) ** 0.5
-        value = float(((1.0 - torch.exp(-gain * intensity)) * weight).sum())
-        low, high = (gain, high) if value < likelihood else (low, gain)
-    return (low * high) ** 0.5

@@ -21,7 +21,7 @@ from radar_camera_ssl.sensors.recording import RecordingError
 
 OBJECTIVE = (
     'mixture over cells with a learnt geometric prior and a nothing-in-view option; '
-    'InfoNCE per return and per frame; extent by hold-out of returns'
+    'InfoNCE per return and per frame, over partly hidden images'
 )
 
 
@@ -31,12 +31,7 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('bags', nargs='+', type=Path, metavar='BAG', help='recorded drives')
     parser.add_argument('--out', type=Path, required=True, metavar='RUN', help='folder of the run')
     parser.add_argument('--seed', type=int, default=recipe.seed, help='default %(default)s')
-    parser.add_argument(
-        '--steps', type=int, default=recipe.steps, help='of correspondence, default %(default)s'
-    )
-    parser.add_argument(
-        '--extent-steps', type=int, default=recipe.extent_steps, help='default %(default)s'
-    )
+    parser.add_argument('--steps', type=int, default=recipe.steps, help='default %(default)s')
     parser.add_argument(
         '--slop', type=float, default=0.05, help='largest gap of a pair in s, default %(default)s'
     )
@@ -50,7 +45,7 @@ def run_train(args: argparse.Namespace) -> int:
     form = SampleFormat()
     try:
         drives = prepare_samples(args.bags, args.out / 'samples', form, args.slop)
-        recipe = Recipe(seed=args.seed, steps=args.steps, extent_steps=args.extent_steps)
+        recipe = Recipe(seed=args.seed, steps=args.steps)
         trainer = Trainer(drives, recipe, args.out)
     except (RecordingError, ValueError) as error:
         print(f'radar_camera_ssl train: {error}', file=sys.stderr)
@@ -95,7 +90,6 @@ def _write(model: PointsModel, trainer: Trainer, path: Path) -> None:
     calibration = {
         'method': 'label-free: aligned against misaligned pairs of the training drives',
         'likelihood': likelihood,
-        'heatmap_gain': float(model.heatmap_gain),
     }
     training = {
         'drives': [drive.name for drive in trainer.drives],

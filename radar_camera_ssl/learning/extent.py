@@ -1,93 +1,65 @@
 # SPDX-License-Identifier: Apache-2.0
 """The heatmap: from where single returns lie to how far their sources reach.
 
-A return's posterior says where it was reflected, not how large the thing is. Extent is learnt by
-hold-out: from some returns of an instant, predict where the others, and those of the neighbouring
-radar frames, lie in the same image. Returns scatter over the whole of their source, so what
-predicts the held-out ones is the source's extent.
+A return's posterior says where it was reflected, not how large the thing is. How large is not
+learnt here but assumed, in metres: the size of a road user. The focal length that turns it into
+cells is the one that the geometry has learnt.
 """
 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from radar_camera_ssl.learning.network import NetworkConfig
 
+HALF_WIDTH_M = 0.5
+HALF_HEIGHT_M = 0.7
+RISE_M = 0.5
+"""How far the middle of a source lies above where a bumper-high radar sees it."""
 
-class ExtentHead(nn.Module):
-    """Spread the returns' posterior mass over cells that touch and look alike.
+_BLUR_CELLS = 0.3
 
-    Intensity of cell c: `o(c) sum_c' M(c') N(c - c'; sigma(c')) sigmoid(g_c . g_c' + b)`, where M
-    is the returns' mass, sigma shrinks with the returns' range, g are features of the image and
-    o(c) tells cells that never reflect. Without mass there is no intensity: an empty radar frame
-    gives an empty heatmap by construction.
+
+class Extent(nn.Module):
+    """Likelihood of every cell to belong to the source of at least one return.
+
+    For one return: `h_t(c) = l_t sum_c' p(c'|t) k(c - c'; range)`, the chance that its source,
+    somewhere by its posterior p and there at all by its likelihood l, reaches as far as c; k is 1
+    within the source's size and falls off steeply. Over the returns: `1 - prod_t (1 - h_t)`.
+    Without returns that is zero: an empty radar frame gives an empty heatmap by construction.
     """
 
-    place: Tensor
+    rows: Tensor
+    columns: Tensor
 
-    def __init__(self, config: NetworkConfig, features: int = 16) -> None:
+    def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        self.rows, self.columns = config.rows, config.columns
-        self.affinity = nn.Conv2d(config.descriptor, features, 1)
-        self.reflects = nn.Sequential(
-            nn.Conv2d(config.descriptor, 32, 1), nn.ReLU(), nn.Conv2d(32, 1, 1)
-        )
-        self.bias = nn.Parameter(torch.tensor(0.0))
-        self.log_gain = nn.Parameter(torch.tensor(0.0))
-        # Half widths in cells: a constant part and a part in 1/range (object size over distance).
-        self.width = nn.Parameter(torch.tensor([0.3, 0.3]))
-        self.width_by_range = nn.Parameter(torch.tensor([15.0, 10.0]))
-        index = torch.arange(self.rows * self.columns)
-        place = torch.stack((index % self.columns, index // self.columns), -1).float()
-        self.register_buffer('place', place, persistent=False)
+        self.register_buffer('rows', torch.arange(config.rows).float(), persistent=False)
+        self.register_buffer('columns', torch.arange(config.columns).float(), persistent=False)
 
-    def forward(self, descriptors: Tensor, mass: Tensor, inverse_range: Tensor) -> Tensor:
-        """Expected returns per cell (B, h*w).
+    def forward(
+        self, posterior: Tensor, likelihood: Tensor, returns: Tensor, focal: Tensor
+    ) -> Tensor:
+        """Heatmap (B, h, w) in [0, 1].
 
-        descriptors (B, D, h, w); mass (B, h*w) of the returns; inverse_range (B, h*w) in 1/m, the
-        mean over the mass in each cell.
+        posterior (B, N, h*w), likelihood (B, N) with zero for padding, returns (B, N, 4: x, y,
+        velocity, rcs), focal () the focal length in cells.
         """
-        g = self.affinity(descriptors).flatten(2)
-        alike = torch.sigmoid(g.transpose(1, 2) @ g + self.bias)
-        width = F.softplus(self.width) + F.softplus(self.width_by_range) * inverse_range[..., None]
-        by_column = self._normal(self.columns, width[..., 0], self.place[:, 0])
-        by_row = self._normal(self.rows, width[..., 1], self.place[:, 1])
-        near = (by_row[:, :, None] * by_column[:, None, :]).flatten(1, 2)
-        spread = ((alike * near) @ mass[..., None])[..., 0]
-        gate = torch.sigmoid(self.reflects(descriptors).flatten(1))
-        return torch.exp(self.log_gain) * gate * spread
-
-    @staticmethod
-    def _normal(count: int, width: Tensor, centre: Tensor) -> Tensor:
-        """Weight (B, count, h*w) of each row or column around every cell's own."""
-        lines = torch.arange(count, dtype=width.dtype, device=width.device)
-        distance = (lines[:, None] - centre[None]) / width[:, None]
-        return torch.exp(-0.5 * distance**2) / width[:, None]
+        distance = torch.sqrt(returns[..., 0] ** 2 + returns[..., 1] ** 2 + 1e-6)
+        cells_per_m = focal / torch.clamp_min(distance, 1.0)
+        place = posterior / (posterior.sum(-1, keepdim=True) + 1e-20)
+        place = place.unflatten(-1, (len(self.rows), len(self.columns)))
+        by_row = _profile(self.rows, HALF_HEIGHT_M * cells_per_m, RISE_M * cells_per_m)
+        by_column = _profile(self.columns, HALF_WIDTH_M * cells_per_m, 0.0 * cells_per_m)
+        reached = by_row @ place @ by_column.transpose(-1, -2)
+        reached = reached * likelihood[..., None, None]
+        missed = torch.log1p(-torch.clamp(reached, 0.0, 0.999)).sum(1)
+        return 1.0 - torch.exp(missed)
 
 
-def returns_to_mass(
-    posterior: Tensor, likelihood: Tensor, returns: Tensor, mask: Tensor, sharpness: float = 2.0
-) -> tuple[Tensor, Tensor]:
-    """Gather the returns into a map of mass and of inverse range, both (B, h*w).
-
-    posterior (B, N, h*w), likelihood (B, N), returns (B, N, 4), mask (B, N) bool. The posterior is
-    sharpened: its width is the geometry's uncertainty, not the source's extent.
-    """
-    sharp = posterior**sharpness
-    sharp = sharp / (sharp.sum(-1, keepdim=True) + 1e-20)
-    weighted = sharp * (likelihood * mask.to(likelihood.dtype))[..., None]
-    mass = weighted.sum(1)
-    distance = torch.sqrt(returns[..., 0] ** 2 + returns[..., 1] ** 2 + 1e-6)
-    inverse = (weighted / torch.clamp_min(distance, 1.0)[..., None]).sum(1)
-    return mass, inverse / (mass + 1e-6)
-
-
-def hold_out_loss(intensity: Tensor, held_out: Tensor) -> Tensor:
-    """Negative log-likelihood of held-out returns under a Poisson process of this intensity.
-
-    intensity and held_out (B, h*w): expected and found returns per cell.
-    """
-    nll = intensity - held_out * torch.log(intensity + 1e-5)
-    return nll.sum(-1).mean()
+def _profile(lines: Tensor, half: Tensor, rise: Tensor) -> Tensor:
+    """Reach (..., n, n) of a source of half size `half` in cells: [i, j] from line j to line i."""
+    width = torch.sqrt(half**2 + _BLUR_CELLS**2)[..., None, None]
+    offset = lines[:, None] - lines[None, :] + rise[..., None, None]
+    return torch.exp(-0.5 * (offset / width) ** 4)

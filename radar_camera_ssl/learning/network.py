@@ -41,7 +41,7 @@ class NetworkConfig:
 
 
 class ImageEncoder(nn.Module):
-    """Image to one unit descriptor per cell, from a receptive field of 66 pixels.
+    """Image to one unit descriptor per cell, from a receptive field of 30 pixels.
 
     Down-sampling is by even kernels (4x4, stride 2, padding 1): their receptive fields are centred
     on the cell, where strided 3x3 kernels drift by pixels with each layer. A small receptive field
@@ -64,9 +64,9 @@ class ImageEncoder(nn.Module):
             stage(24, 48, stride=2),
             stage(48, 48, stride=1),
             stage(48, 80, stride=2),
-            stage(80, 80, stride=1),
-            stage(80, 80, stride=1),
-            nn.Conv2d(80, descriptor, 1),
+            nn.Conv2d(80, 96, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(96, descriptor, 1),
         )
 
     def forward(self, image: Tensor) -> Tensor:
@@ -134,6 +134,16 @@ class RigGeometry(nn.Module):
             last.bias.copy_(torch.tensor([0.0, 0.0, math.log(0.12), -2.0, 1.0]))
         self.residual = nn.Sequential(nn.Linear(4, 32), nn.Tanh(), last)
 
+    @property
+    def focal(self) -> Tensor:
+        """Focal length in cells, as learnt."""
+        return torch.exp(self.log_focal) * self.columns
+
+    @property
+    def rig(self) -> list[nn.Parameter]:
+        """The pinhole's few numbers: each one moves every return, and has far to go."""
+        return [self.yaw, self.log_focal, self.horizon, self.height, self.lever_arm]
+
     def forward(self, returns: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Returns (..., 4) to centre (..., 2), width (..., 2), both in cells, and log-odds (...).
 
@@ -151,7 +161,7 @@ class RigGeometry(nn.Module):
             -1,
         )
         r = self.residual(place)
-        focal = torch.exp(self.log_focal) * self.columns
+        focal = self.focal
         u = (self.columns - 1) / 2 - focal * left / ahead + r[..., 0] * 4.0
         v = self.horizon * (self.rows - 1) + focal * self.height / ahead + r[..., 1] * 4.0
         width_u = 0.6 + self.columns * torch.exp(r[..., 2])
@@ -214,10 +224,16 @@ class Correspondence(nn.Module):
         return torch.clamp_min(1.0 - in_view * inside, 0.02)
 
     def evidence(
-        self, returns: Tensor, descriptors: Tensor, shift: Tensor, mirrored: Tensor
+        self,
+        returns: Tensor,
+        descriptors: Tensor,
+        shift: Tensor,
+        mirrored: Tensor,
+        hidden: Tensor,
     ) -> Tensor:
         """z of every return against every image: (T, 4) and (B, D, h, w) to (T, B).
 
+        Hidden cells (B, h, w) bool say nothing about any return: their likelihood ratio is one.
         The Gaussian is separable, so that the sum over the cells is two matrix products and the
         (T, B, h*w) prior is never written out.
         """
@@ -225,7 +241,8 @@ class Correspondence(nn.Module):
         by_row, by_column, in_view = self.prior(returns[:, None], shift[None], mirrored[None])
         in_view = in_view.expand(by_row.shape[:-1])
         tokens = tokens * torch.exp(self.log_scale)
-        likelihood = torch.exp(torch.einsum('td,bdhw->tbhw', tokens, descriptors))
+        seen = descriptors * ~hidden[:, None]
+        likelihood = torch.exp(torch.einsum('td,bdhw->tbhw', tokens, seen))
         everywhere = torch.full_like(by_column, 1.0 / by_column.shape[-1])
         sums = likelihood @ torch.stack((by_column, everywhere), -1)
         gaussian = (sums[..., 0] * by_row).sum(-1)

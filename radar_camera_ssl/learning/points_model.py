@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from radar_camera_ssl.learning.calibration import AgreementCalibration, LikelihoodCalibration
-from radar_camera_ssl.learning.extent import ExtentHead, returns_to_mass
+from radar_camera_ssl.learning.extent import Extent
 from radar_camera_ssl.learning.network import STRIDE, Correspondence, NetworkConfig
 
 OUTPUT_NAMES = ('heatmap', 'likelihood', 'pixel', 'agreement', 'prior_pixel')
@@ -17,16 +17,13 @@ OUTPUT_NAMES = ('heatmap', 'likelihood', 'pixel', 'agreement', 'prior_pixel')
 class PointsModel(nn.Module):
     """Correspondence, extent and calibration behind the tensors of the model file."""
 
-    heatmap_gain: Tensor
-
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
         self.correspondence = Correspondence(config)
-        self.extent = ExtentHead(config)
+        self.extent = Extent(config)
         self.likelihood = LikelihoodCalibration()
         self.agreement = AgreementCalibration()
-        self.register_buffer('heatmap_gain', torch.ones(()))
 
     def forward(self, image: Tensor, points: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
         """Answer for a batch of pairs; the exported file has B = 1.
@@ -40,10 +37,8 @@ class PointsModel(nn.Module):
         descriptors = self.correspondence.image_encoder(image.permute(0, 3, 1, 2).float() / 255.0)
         z, posterior = self.correspondence(points, descriptors)
         likelihood = self.likelihood(z, points) * mask.to(z.dtype)
-        mass, inverse_range = returns_to_mass(posterior, likelihood, points, mask)
-        intensity = self.extent(descriptors, mass, inverse_range)
-        heatmap = 1.0 - torch.exp(-self.heatmap_gain * intensity)
-        heatmap = heatmap.reshape(-1, self.config.rows, self.config.columns)
+        focal = self.correspondence.geometry.focal
+        heatmap = self.extent(posterior, likelihood, points, focal)
         agreement = self.agreement(self.likelihood.log_ratio(z, points), mask)
         centre, _, _ = self.correspondence.geometry(points)
         prior_pixel = _cell_to_pixel(centre) * mask[..., None].to(centre.dtype)

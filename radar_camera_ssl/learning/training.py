@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training on one machine: correspondence, then extent, then calibration; resumable."""
+"""Training on one machine: correspondence, then calibration; resumable."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from tqdm import tqdm
 
 from radar_camera_ssl.learning import calibration
 from radar_camera_ssl.learning.batches import Batch, augment, gather, spaced_choice
-from radar_camera_ssl.learning.extent import hold_out_loss, returns_to_mass
 from radar_camera_ssl.learning.memory import keep_freed_memory
 from radar_camera_ssl.learning.network import NetworkConfig
 from radar_camera_ssl.learning.objective import frame_loss, return_loss
@@ -30,16 +29,15 @@ class Recipe:
     """Everything that decides the result beside the data; stored in each checkpoint."""
 
     seed: int = 0
-    steps: int = 700
+    steps: int = 1400
     drives_per_batch: int = 10
     frames_per_drive: int = 4
     returns_per_frame: int = 12
     strongest: int = 4
+    hide: float = 0.4
     learning_rate: float = 2e-3
+    rig_speed: float = 8.0
     weight_decay: float = 1e-4
-    extent_steps: int = 250
-    extent_batch: int = 12
-    extent_learning_rate: float = 5e-3
     calibration_pairs: int = 1600
     network: NetworkConfig = field(default_factory=NetworkConfig)
 
@@ -59,13 +57,15 @@ class Trainer:
         self.drives, self.recipe, self.folder = list(drives), recipe, folder
         self.rng = np.random.default_rng(recipe.seed)
         self.model = PointsModel(recipe.network)
+        net = self.model.correspondence
+        rig = {id(p) for p in net.geometry.rig}
+        rest = [p for p in net.parameters() if id(p) not in rig]
         self.optimiser = torch.optim.AdamW(
-            self.model.correspondence.parameters(),
+            [
+                {'params': rest, 'weight_decay': recipe.weight_decay, 'speed': 1.0},
+                {'params': net.geometry.rig, 'weight_decay': 0.0, 'speed': recipe.rig_speed},
+            ],
             lr=recipe.learning_rate,
-            weight_decay=recipe.weight_decay,
-        )
-        self.extent_optimiser = torch.optim.AdamW(
-            self.model.extent.parameters(), lr=recipe.extent_learning_rate
         )
         self.step = 0
         self.calibrated = False
@@ -108,7 +108,6 @@ class Trainer:
             )
         self.model.load_state_dict(state['model'])
         self.optimiser.load_state_dict(state['optimiser'])
-        self.extent_optimiser.load_state_dict(state['extent_optimiser'])
         self.rng.bit_generator.state = json.loads(state['rng'])
         torch.set_rng_state(state['torch_rng'])
         self.step, self.calibrated = state['step'], state['calibrated']
@@ -120,7 +119,6 @@ class Trainer:
             'identity': json.dumps(self._identity()),
             'model': self.model.state_dict(),
             'optimiser': self.optimiser.state_dict(),
-            'extent_optimiser': self.extent_optimiser.state_dict(),
             'rng': json.dumps(self.rng.bit_generator.state),
             'torch_rng': torch.get_rng_state(),
             'step': self.step,
@@ -135,15 +133,12 @@ class Trainer:
         """Train to the end of the recipe and return the calibrated model, in eval mode."""
         keep_freed_memory()
         recipe = self.recipe
-        total = recipe.steps + recipe.extent_steps
+        total = recipe.steps
         started = time.monotonic()
         with tqdm(total=total, initial=self.step, unit='step', disable=not progress) as bar:
             try:
                 while self.step < total:
-                    if self.step < recipe.steps:
-                        figures = self._correspondence_step()
-                    else:
-                        figures = self._extent_step()
+                    figures = self._correspondence_step()
                     self.step += 1
                     bar.update(1)
                     if self.step % 10 == 0:
@@ -156,6 +151,7 @@ class Trainer:
                 self.save()
                 raise
         if not self.calibrated:
+            self._settle_normalisation()
             self._calibrate()
             self.calibrated = True
         self.save()
@@ -164,19 +160,24 @@ class Trainer:
     def _correspondence_step(self) -> dict[str, float]:
         recipe, net = self.recipe, self.model.correspondence
         self.model.train()
+        rate = recipe.learning_rate * _schedule(self.step, recipe.steps)
         for group in self.optimiser.param_groups:
-            group['lr'] = recipe.learning_rate * _schedule(self.step, recipe.steps)
+            group['lr'] = rate * group['speed']
         chosen = spaced_choice(
             self.drives, self.rng, recipe.drives_per_batch, recipe.frames_per_drive
         )
         batch = gather(self.drives, chosen)
-        images, augmentation = augment(batch.images, self.rng)
+        images, augmentation = augment(batch.images, self.rng, recipe.hide)
         images = images.contiguous(memory_format=torch.channels_last)
         returns, frame = _sample_returns(batch, self.rng, recipe.returns_per_frame)
         with torch.autocast('cpu', torch.bfloat16):
             descriptors = net.image_encoder(images)
         z = net.evidence(
-            returns, descriptors.float().contiguous(), augmentation.shift, augmentation.mirrored
+            returns,
+            descriptors.float().contiguous(),
+            augmentation.shift,
+            augmentation.mirrored,
+            augmentation.hidden,
         )
         per_return = return_loss(z, frame)
         per_frame = frame_loss(z, frame, recipe.strongest)
@@ -194,53 +195,26 @@ class Trainer:
             'retrieval': float(hit),
         }
 
-    def _extent_step(self) -> dict[str, float]:
-        recipe = self.recipe
-        self.model.eval()
-        self.model.extent.train()
-        chosen = [
-            (d, int(self.rng.integers(1, len(self.drives[d]) - 1)))
-            for d in self.rng.integers(len(self.drives), size=recipe.extent_batch)
-        ]
-        descriptors, given, held_out = self._split_returns(chosen, share=None)
-        intensity = self.model.extent(descriptors, *given)
-        loss = hold_out_loss(intensity, held_out)
-        self.extent_optimiser.zero_grad()
-        loss.backward()
-        self.extent_optimiser.step()
-        return {'extent_loss': float(loss.detach())}
-
     @torch.no_grad()
-    def _split_returns(
-        self, chosen: Sequence[tuple[int, int]], share: float | None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor], Tensor]:
-        """Given and held-out mass in the images of the chosen pairs.
-
-        Given: a random share of the pair's returns (`share`, or one drawn per pair). Held out: the
-        rest, and the returns of the radar frames before and after it in the same image.
-        """
-        own = gather(self.drives, chosen)
-        around = [gather(self.drives, [(d, i + k) for d, i in chosen]) for k in (-1, 1)]
-        descriptors = self.model.correspondence.image_encoder(own.images)
-        shares = self.rng.uniform(0.3, 1.0, len(chosen)) if share is None else share
-        drawn = self.rng.random(own.mask.shape) < np.reshape(shares, (-1, 1))
-        given_mask = own.mask & torch.from_numpy(drawn)
-        parts = [(own.returns, given_mask), (own.returns, own.mask & ~given_mask)]
-        parts += [(b.returns, b.mask) for b in around]
-        maps = []
-        for returns, mask in parts:
-            z, posterior = self.model.correspondence(returns, descriptors)
-            likelihood = torch.sigmoid(z) if not self.calibrated else None
-            if likelihood is None:
-                likelihood = self.model.likelihood(z, returns)
-            maps.append(returns_to_mass(posterior, likelihood, returns, mask))
-        held_out = maps[1][0] + maps[2][0] + maps[3][0]
-        return descriptors, maps[0], held_out
+    def _settle_normalisation(self, batches: int = 12) -> None:
+        """Take the normalisation's statistics from whole images: training hides parts of them."""
+        encoder = self.model.correspondence.image_encoder.train()
+        layers = [m for m in encoder.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+        for layer in layers:
+            layer.reset_running_stats()
+            layer.momentum = None
+        rng = np.random.default_rng(self.recipe.seed)
+        for _ in range(batches):
+            chosen = spaced_choice(self.drives, rng, 10, 4)
+            encoder(gather(self.drives, chosen).images)
 
     def _calibrate(self) -> None:
-        """Fit likelihood, agreement and the heatmap's gain on pairs of the training drives."""
+        """Fit likelihood and agreement on pairs of the training drives."""
         model = self.model.eval()
-        own_z, foreign_z, masks, returns = self._evidence_of_pairs(self.recipe.calibration_pairs)
+        # Of few recordings, no pair is needed more than a few times.
+        available = 4 * sum(len(drive) for drive in self.drives)
+        pairs = min(self.recipe.calibration_pairs, available)
+        own_z, foreign_z, masks, returns = self._evidence_of_pairs(pairs)
         flat = masks.flatten()
         calibration.fit_likelihood(
             model.likelihood,
@@ -253,30 +227,7 @@ class Trainer:
             foreign_ratio = model.likelihood.log_ratio(foreign_z, returns)
             mean_likelihood = float(model.likelihood(own_z, returns)[masks].mean())
         calibration.fit_agreement(model.agreement, own_ratio, foreign_ratio, masks)
-        self.calibrated = True
-        intensities, wheres = [], []
-        for _ in range(20):
-            chosen = [
-                (d, int(self.rng.integers(1, len(self.drives[d]) - 1)))
-                for d in self.rng.integers(len(self.drives), size=self.recipe.extent_batch)
-            ]
-            descriptors, given, held_out = self._split_returns(chosen, share=1.0)
-            with torch.no_grad():
-                intensities.append(model.extent(descriptors, *given))
-            wheres.append(held_out)
-        gain = calibration.heatmap_gain(
-            torch.cat(intensities),
-            torch.cat(wheres),
-            self._visible_likelihood(own_z, returns, masks),
-        )
-        model.heatmap_gain.fill_(gain)
-        self.log.append({'mean_likelihood': mean_likelihood, 'heatmap_gain': gain})
-
-    def _visible_likelihood(self, z: Tensor, returns: Tensor, mask: Tensor) -> float:
-        """Mean likelihood where the mass is: the mean weighted by itself."""
-        with torch.no_grad():
-            likelihood = self.model.likelihood(z, returns)[mask]
-        return float((likelihood**2).sum() / likelihood.sum())
+        self.log.append({'mean_likelihood': mean_likelihood})
 
     @torch.no_grad()
     def _evidence_of_pairs(self, pairs: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:

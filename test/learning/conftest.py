@@ -52,3 +52,13 @@ def toy_drive(seed: int, frames: int = 30) -> DriveSamples:
 @pytest.fixture(scope='session')
 def toy_drives() -> list[DriveSamples]:
     return [toy_drive(seed) for seed in range(6)]
+
+
+@pytest.fixture(scope='session', autouse=True)
+def one_thread():
+    """Toy networks are slower with threads, and far slower when the machine is busy."""
+    try:
+        import torch
+    except ImportError:
+        return
+    torch.set_num_threads(1)

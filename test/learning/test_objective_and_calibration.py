@@ -14,7 +14,6 @@ from radar_camera_ssl.learning.calibration import (
     LikelihoodCalibration,
     fit_agreement,
     fit_likelihood,
-    heatmap_gain,
 )
 from radar_camera_ssl.learning.objective import frame_loss, return_loss
 
@@ -65,13 +64,6 @@ def test_agreement_tells_aligned_from_misaligned():
     assert torch.isfinite(module(own, torch.zeros_like(mask))).all()
 
 
-def test_heatmap_gain_makes_the_heatmap_true_at_the_returns():
-    intensity, where = torch.rand(4, 50) * 0.01, torch.rand(4, 50)
-    gain = heatmap_gain(intensity, where, 0.7)
-    value = ((1 - torch.exp(-gain * intensity)) * where / where.sum()).sum()
-    assert abs(float(value) - 0.7) < 1e-3
-
-
 def test_frames_of_a_batch_keep_their_distance(toy_drives):
     rng = np.random.default_rng(0)
     chosen = spaced_choice(toy_drives, rng, 6, 4)
@@ -86,7 +78,7 @@ def test_augmentation_tells_truly_what_it_did(toy_drives):
     batch = gather(toy_drives, [(0, 0), (1, 3), (2, 5), (3, 1)])
     images = torch.zeros_like(batch.images)
     images[:, :, 60, 40] = 1.0
-    moved, done = augment(images, np.random.default_rng(1))
+    moved, done = augment(images, np.random.default_rng(1), hide=0.0)
     for k in range(4):
         brightest = int(moved[k, 1].argmax())
         v, u = divmod(brightest, images.shape[-1])
@@ -95,3 +87,13 @@ def test_augmentation_tells_truly_what_it_did(toy_drives):
             start + round(float(done.shift[k, 0]) * 8),
             60 + round(float(done.shift[k, 1]) * 8),
         )
+
+
+def test_hidden_cells_are_painted_over_whole(toy_drives):
+    batch = gather(toy_drives, [(0, 0), (1, 3)])
+    moved, done = augment(batch.images, np.random.default_rng(1), hide=0.5)
+    share = float(done.hidden.float().mean())
+    assert 0.3 < share < 0.7
+    for k in range(2):
+        pixels = done.hidden[k].repeat_interleave(8, 0).repeat_interleave(8, 1)
+        assert float(moved[k][:, pixels].std(1).max()) < 1e-5

@@ -19,8 +19,6 @@ RECIPE = Recipe(
     drives_per_batch=6,
     frames_per_drive=3,
     returns_per_frame=8,
-    extent_steps=20,
-    extent_batch=6,
     calibration_pairs=80,
     network=NetworkConfig(height=120, width=160, descriptor=16, hidden=32),
 )
@@ -40,7 +38,7 @@ def test_returns_find_their_image_far_more_often_than_by_chance(trained):
 
 
 def test_an_interrupted_run_ends_like_one_that_was_not(toy_drives, tmp_path):
-    recipe = replace(RECIPE, steps=4, extent_steps=2, calibration_pairs=18)
+    recipe = replace(RECIPE, steps=5, calibration_pairs=18)
     whole = Trainer(toy_drives, recipe, tmp_path / 'whole').run(progress=False)
     first = Trainer(toy_drives, recipe, tmp_path / 'halves')
     for _ in range(3):
