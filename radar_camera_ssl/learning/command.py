@@ -20,7 +20,7 @@ from radar_camera_ssl.learning.training import Recipe, Trainer
 from radar_camera_ssl.sensors.recording import RecordingError
 
 OBJECTIVE = (
-    'mixture over cells with a learnt geometric prior and a nothing-in-view option; '
+    'Mixture over cells with a learnt geometric prior and a nothing-in-view option; '
     'InfoNCE per return and per frame, over partly hidden images'
 )
 
