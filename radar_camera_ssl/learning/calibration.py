@@ -6,7 +6,8 @@ background looks like. Among aligned pairs a share alpha of the returns (clutter
 view) looks the same, and the rest does not. So the ratio of the two densities is
 `L(z) = alpha + (1 - alpha) r(z)`, where r is the ratio of visible source to background, and the
 likelihood of a visible source is `(1 - alpha) r / L`: two-component learning from positive and
-unlabelled data (Elkan and Noto, KDD 2008), with r log-linear in the evidence.
+unlabelled data (Elkan and Noto, KDD 2008). log r is linear in the evidence, with a second, steeper
+slope below a knee: cosines are bounded, so evidence against a source is understated.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from radar_camera_ssl.learning.network import return_features
 
 
 class LikelihoodCalibration(nn.Module):
-    """Evidence z of a return to the likelihood that a visible cell is its source."""
+    """In-view evidence z of a return to the likelihood that a visible cell is its source."""
 
     def __init__(self) -> None:
         super().__init__()
         self.log_slope = nn.Parameter(torch.zeros(()))
         self.offset = nn.Parameter(torch.zeros(()))
+        self.log_extra_slope = nn.Parameter(torch.zeros(()))
+        self.knee = nn.Parameter(torch.zeros(()))
         # alpha may depend on the return: weak returns are clutter more often than strong ones.
         self.background = nn.Linear(5, 1)
         nn.init.zeros_(self.background.weight)
@@ -32,7 +35,9 @@ class LikelihoodCalibration(nn.Module):
 
     def _parts(self, z: Tensor, returns: Tensor) -> tuple[Tensor, Tensor]:
         background = self.background(return_features(returns))[..., 0]
+        below = F.softplus(self.knee - z, beta=4.0)
         log_ratio = torch.exp(self.log_slope) * z + self.offset
+        log_ratio = log_ratio - torch.exp(self.log_extra_slope) * below
         return F.logsigmoid(background), F.logsigmoid(-background) + log_ratio
 
     def log_ratio(self, z: Tensor, returns: Tensor) -> Tensor:

@@ -250,18 +250,23 @@ class Correspondence(nn.Module):
         mixture = in_view * ((1.0 - self.UNIFORM) * gaussian + self.UNIFORM * uniform)
         return torch.log(self.nothing_in_view(by_row, by_column, in_view) + mixture)
 
-    def forward(self, returns: Tensor, descriptors: Tensor) -> tuple[Tensor, Tensor]:
-        """Evidence z (B, N) of each return against its own image, and the posterior over cells.
+    def forward(self, returns: Tensor, descriptors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Evidence of each return in its own image.
 
-        returns (B, N, 4), descriptors (B, D, h, w); the posterior (B, N, h*w) sums to at most one:
-        the rest is the probability that nothing in view is the source.
+        returns (B, N, 4), descriptors (B, D, h, w). Gives z (B, N); the in-view evidence (B, N),
+        the logarithm of the mean likelihood ratio over the prior's cells alone, which unlike z has
+        no floor where the image shows plainly that nothing is there; and the posterior over cells
+        (B, N, h*w), which sums to at most one: the rest is that nothing in view is the source.
         """
         tokens = self.return_encoder(return_features(returns))
         by_row, by_column, in_view = self.prior(returns)
         gaussian = (by_row[..., :, None] * by_column[..., None, :]).flatten(-2)
         cells = self.config.rows * self.config.columns
-        mass = (1.0 - self.UNIFORM) * gaussian + self.UNIFORM / cells
+        prior = (1.0 - self.UNIFORM) * gaussian + self.UNIFORM / cells
         cosine = tokens @ descriptors.flatten(2)
-        mass = in_view[..., None] * mass * torch.exp(torch.exp(self.log_scale) * cosine)
+        ratio = torch.exp(torch.exp(self.log_scale) * cosine)
+        seen = (prior * ratio).sum(-1)
+        mass = in_view[..., None] * prior * ratio
         total = self.nothing_in_view(by_row, by_column, in_view) + mass.sum(-1)
-        return torch.log(total), mass / total[..., None]
+        evidence = torch.log(seen) - torch.log(prior.sum(-1))
+        return torch.log(total), evidence, mass / total[..., None]

@@ -35,11 +35,11 @@ class PointsModel(nn.Module):
         """
         points = points * mask[..., None].to(points.dtype)
         descriptors = self.correspondence.image_encoder(image.permute(0, 3, 1, 2).float() / 255.0)
-        z, posterior = self.correspondence(points, descriptors)
-        likelihood = self.likelihood(z, points) * mask.to(z.dtype)
+        _, evidence, posterior = self.correspondence(points, descriptors)
+        likelihood = self.likelihood(evidence, points) * mask.to(evidence.dtype)
         focal = self.correspondence.geometry.focal
         heatmap = self.extent(posterior, likelihood, points, focal)
-        agreement = self.agreement(self.likelihood.log_ratio(z, points), mask)
+        agreement = self.agreement(self.likelihood.log_ratio(evidence, points), mask)
         centre, _, _ = self.correspondence.geometry(points)
         prior_pixel = _cell_to_pixel(centre) * mask[..., None].to(centre.dtype)
         pixel = self.pixel(posterior) * mask[..., None].to(centre.dtype)

@@ -214,28 +214,28 @@ class Trainer:
         # Of few recordings, no pair is needed more than a few times.
         available = 4 * sum(len(drive) for drive in self.drives)
         pairs = min(self.recipe.calibration_pairs, available)
-        own_z, foreign_z, masks, returns = self._evidence_of_pairs(pairs)
+        own, other, masks, returns = self._evidence_of_pairs(pairs)
         flat = masks.flatten()
         calibration.fit_likelihood(
             model.likelihood,
-            own_z.flatten()[flat],
-            foreign_z.flatten()[flat],
+            own.flatten()[flat],
+            other.flatten()[flat],
             returns.flatten(0, 1)[flat],
         )
         with torch.no_grad():
-            own_ratio = model.likelihood.log_ratio(own_z, returns)
-            foreign_ratio = model.likelihood.log_ratio(foreign_z, returns)
-            mean_likelihood = float(model.likelihood(own_z, returns)[masks].mean())
+            own_ratio = model.likelihood.log_ratio(own, returns)
+            foreign_ratio = model.likelihood.log_ratio(other, returns)
+            mean_likelihood = float(model.likelihood(own, returns)[masks].mean())
         calibration.fit_agreement(model.agreement, own_ratio, foreign_ratio, masks)
         self.log.append({'mean_likelihood': mean_likelihood})
 
     @torch.no_grad()
     def _evidence_of_pairs(self, pairs: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Evidence of frames with their own and with a foreign image, each (pairs, N).
+        """In-view evidence of frames with their own and with a foreign image, each (pairs, N).
 
         The foreign image is from the same drive half of the time, from another drive otherwise.
         """
-        own_z, foreign_z, masks, returns = [], [], [], []
+        own, other, masks, returns = [], [], [], []
         net = self.model.correspondence
         width = self.drives[0].returns.shape[1]
         done = 0
@@ -245,13 +245,13 @@ class Trainer:
             foreign = _foreign_images(batch, self.rng)
             descriptors = net.image_encoder(batch.images)
             pad = (0, width - batch.mask.shape[1])
-            own_z.append(torch.nn.functional.pad(net(batch.returns, descriptors)[0], pad))
-            swapped = net(batch.returns, descriptors[foreign])[0]
-            foreign_z.append(torch.nn.functional.pad(swapped, pad))
+            own.append(torch.nn.functional.pad(net(batch.returns, descriptors)[1], pad))
+            swapped = net(batch.returns, descriptors[foreign])[1]
+            other.append(torch.nn.functional.pad(swapped, pad))
             masks.append(torch.nn.functional.pad(batch.mask, pad))
             returns.append(torch.nn.functional.pad(batch.returns, (0, 0, *pad)))
             done += len(chosen)
-        return torch.cat(own_z), torch.cat(foreign_z), torch.cat(masks), torch.cat(returns)
+        return torch.cat(own), torch.cat(other), torch.cat(masks), torch.cat(returns)
 
 
 def _foreign_images(batch: Batch, rng: np.random.Generator) -> Tensor:

@@ -28,7 +28,7 @@ def test_evidence_of_the_own_image_is_the_same_in_training_and_in_use(correspond
     images = torch.rand(3, 3, CONFIG.height, CONFIG.width)
     returns = some_returns(12).reshape(3, 4, 4)
     descriptors = correspondence.image_encoder(images)
-    z, posterior = correspondence(returns, descriptors)
+    z, evidence, posterior = correspondence(returns, descriptors)
     none = (
         torch.zeros(3, 2),
         torch.zeros(3, dtype=torch.bool),
@@ -39,6 +39,8 @@ def test_evidence_of_the_own_image_is_the_same_in_training_and_in_use(correspond
         torch.testing.assert_close(every[frame * 4 : frame * 4 + 4, frame], z[frame])
     assert (posterior.sum(-1) < 1.0).all()
     assert (posterior >= 0.0).all()
+    # In view or not: z mixes the evidence with 'nothing in view', whose ratio is one.
+    assert ((z - evidence) * evidence <= 1e-4).all()
 
 
 def test_a_hidden_image_is_no_evidence(correspondence):
