@@ -12,6 +12,8 @@ slope below a knee: cosines are bounded, so evidence against a source is underst
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -70,23 +72,21 @@ class AgreementCalibration(nn.Module):
         return torch.sigmoid(self.layers(features)[:, 0])
 
 
-def fit(
-    module: nn.Module, log_odds_loss: object, steps: int = 150, learning_rate: float = 0.5
-) -> float:
+def minimise(module: nn.Module, loss: Callable[[], Tensor], iterations: int = 150) -> float:
     """Minimise a loss over a module's few parameters by L-BFGS and return what is left of it."""
     optimiser = torch.optim.LBFGS(
-        module.parameters(), lr=learning_rate, max_iter=steps, line_search_fn='strong_wolfe'
+        module.parameters(), lr=0.5, max_iter=iterations, line_search_fn='strong_wolfe'
     )
 
     def closure() -> Tensor:
         optimiser.zero_grad()
-        loss = log_odds_loss()  # type: ignore[operator]
-        loss.backward()
-        return loss
+        value = loss()
+        value.backward()
+        return value
 
     optimiser.step(closure)
     with torch.no_grad():
-        return float(log_odds_loss())  # type: ignore[operator]
+        return float(loss())
 
 
 def fit_likelihood(
@@ -96,15 +96,16 @@ def fit_likelihood(
     returns: Tensor,
 ) -> float:
     """Fit on evidence of the same returns (n, 4) with their own (n,) and a foreign image (n,)."""
-    background = 1e-3
+    # Keeps the few weights finite where a return's content tells nothing.
+    decay = 1e-3
 
     def loss() -> Tensor:
         own = F.softplus(-calibration.log_ratio(aligned, returns)).mean()
         foreign = F.softplus(calibration.log_ratio(misaligned, returns)).mean()
         weight = calibration.background.weight
-        return own + foreign + background * (weight**2).sum()
+        return own + foreign + decay * (weight**2).sum()
 
-    return fit(calibration, loss)
+    return minimise(calibration, loss)
 
 
 def fit_agreement(
@@ -117,4 +118,4 @@ def fit_agreement(
         foreign = calibration(misaligned, mask).clamp(1e-6, 1 - 1e-6)
         return -(torch.log(own).mean() + torch.log(1.0 - foreign).mean())
 
-    return fit(calibration, loss)
+    return minimise(calibration, loss)
