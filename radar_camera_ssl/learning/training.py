@@ -47,12 +47,19 @@ class Trainer:
 
     `run` may be interrupted at any time; a new Trainer on the same folder goes on from the last
     checkpoint, with the same random numbers as if nothing had happened. A folder that holds
-    another recipe or other drives is refused with ValueError.
+    another recipe or other drives is refused with ValueError, and so are fewer pairs than the
+    misaligned ones can be drawn from.
     """
 
     CHECKPOINT_EVERY = 50
+    FEWEST_PAIRS = 40
 
     def __init__(self, drives: Sequence[DriveSamples], recipe: Recipe, folder: Path) -> None:
+        pairs = sum(len(drive) for drive in drives)
+        if pairs < self.FEWEST_PAIRS:
+            raise ValueError(
+                f'{pairs} pairs are too few to train on: {self.FEWEST_PAIRS} at least'
+            )
         torch.manual_seed(recipe.seed)
         self.drives, self.recipe, self.folder = list(drives), recipe, folder
         self.rng = np.random.default_rng(recipe.seed)

@@ -61,6 +61,12 @@ def test_a_folder_of_another_run_is_refused(trained, toy_drives):
         Trainer(toy_drives[:3], RECIPE, trained.folder)
 
 
+def test_too_few_pairs_are_refused_before_any_work(toy_drives, tmp_path):
+    with pytest.raises(ValueError, match='30 pairs are too few'):
+        Trainer(toy_drives[:1], RECIPE, tmp_path / 'run')
+    assert not (tmp_path / 'run').exists()
+
+
 def test_the_exported_file_answers_like_torch_through_the_vehicle_path(
     trained, toy_drives, tmp_path
 ):
