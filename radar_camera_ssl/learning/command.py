@@ -105,10 +105,10 @@ def _write(model: PointsModel, trainer: Trainer, path: Path) -> None:
 
 
 def _commit() -> str:
-    """The source's commit, or 'unknown' for an installed package."""
+    """The source's commit, marked where it was changed, or 'unknown' for an installed package."""
     try:
         found = subprocess.run(
-            ['git', '-C', str(Path(__file__).parent), 'rev-parse', '--short', 'HEAD'],
+            ['git', '-C', str(Path(__file__).parent), 'describe', '--always', '--dirty'],
             capture_output=True,
             text=True,
             check=True,
