@@ -82,8 +82,8 @@ assumed in metres (`learning/extent.py`), chosen on simulated drives of other se
 geometry without a calibration, and at this radar's low azimuth noise it points almost as well as
 the whole model: `pointing_accuracy` alone does not show that the image is read. The undilated
 figure, the heatmap, the ghosts and the misaligned pairs do. `best_fixed` is the best fixed answer
-that could be chosen with the labels of these drives. With `--seed 1` the first row reads 0.966, the
-second 0.506, the heatmap's average precision 0.566.
+that could be chosen with the labels of these drives. With `--seed 1` the first row reads 0.966,
+the second 0.506, the heatmap's average precision 0.566.
 
 **Limits.** It has seen simulated drives of one mounting only. On another rig, and on any real one,
 it checks that everything is connected and no more: train on recordings of that rig. Elevation is
