@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import rclpy
 from rclpy.context import Context
@@ -337,10 +338,10 @@ def _drain(
 
 
 def _summary(
-    plan: _Plan, recorder: OutputRecorder, report: dict[str, object], wall_s: float
+    plan: _Plan, recorder: OutputRecorder, report: dict[str, Any], wall_s: float
 ) -> ReplaySummary:
     told = recorder.diagnostics
-    published: dict[str, int] = report['published']  # type: ignore[assignment]
+    published: dict[str, int] = report['published']
     prefix = 'radar_dropped.'
     return ReplaySummary(
         bag=str(plan.bag),
@@ -360,6 +361,6 @@ def _summary(
         radar_pending=int(told.get('radar_pending', 0)),
         recorded=dict(recorder.counts),
         wall_s=wall_s,
-        player_lag_ms=float(report['largest_lag_ms']),  # type: ignore[arg-type]
+        player_lag_ms=float(report['largest_lag_ms']),
         diagnostics=dict(told),
     )
