@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / 'README.md'
 PICTURE = ROOT / 'docs' / 'overlay.png'
 PICTURE_WIDTH = 1000
+# A checkout need not be installed to have its README updated: hence the imports below this line.
 sys.path.insert(0, str(ROOT))
 
 from radar_camera_ssl.evaluation.summary import figures_markdown  # noqa: E402

@@ -13,9 +13,9 @@ _LARGEST = 2**31 - 1
 def keep_freed_memory() -> bool:
     """Tell the allocator to reuse the large tensors of one step for the next.
 
-    A step's tensors are about 100 MB each; by default each is mapped, zeroed and unmapped anew, and
-    a training step spends much of its time in page faults. Returns whether the C library took the settings
-    (other than glibc has no mallopt: training is then slower, not wrong).
+    A step's tensors are about 100 MB each; by default each is mapped, zeroed and unmapped anew,
+    and a training step spends much of its time in page faults. Returns whether the C library took
+    the settings (other than glibc has no mallopt: training is then slower, not wrong).
     """
     try:
         library = ctypes.CDLL(None)
