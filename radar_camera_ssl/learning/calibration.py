@@ -63,31 +63,6 @@ class LikelihoodCalibration(nn.Module):
         return torch.sigmoid(source - nothing)
 
 
-class AgreementCalibration(nn.Module):
-    """What a frame's tokens say to the probability that frame and image are aligned."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.Linear(6, 1)
-        nn.init.zeros_(self.layers.weight)
-        nn.init.zeros_(self.layers.bias)
-
-    def forward(self, log_ratio: Tensor, contrast: Tensor, mask: Tensor) -> Tensor:
-        """log_ratio, contrast (B, N), mask (B, N) bool to (B,). Without tokens: what is known.
-
-        Of both, over the frame's tokens: the mean, the mean of what speaks for it, and the sum,
-        since many tokens tell more than few.
-        """
-        weight = mask.to(log_ratio.dtype)
-        least = torch.clamp_min(weight.sum(1), 1.0)
-        features = []
-        for values in (log_ratio, contrast):
-            total = (values * weight).sum(1)
-            positive = (torch.relu(values) * weight).sum(1)
-            features += [total / least, total / 10.0, positive / least]
-        return torch.sigmoid(self.layers(torch.stack(features, -1))[:, 0])
-
-
 def minimise(module: nn.Module, loss: Callable[[], Tensor], iterations: int = 150) -> float:
     """Minimise a loss over a module's few parameters by L-BFGS and return what is left of it.
 
@@ -138,21 +113,5 @@ def fit_likelihood(
         weight = calibration.background.weight
         claimed = calibration.source_share(tokens).mean()
         return own + foreign + decay * (weight**2).sum() + caution * claimed
-
-    return minimise(calibration, loss)
-
-
-def fit_agreement(
-    calibration: AgreementCalibration,
-    aligned: tuple[Tensor, Tensor],
-    misaligned: tuple[Tensor, Tensor],
-    mask: Tensor,
-) -> float:
-    """Fit on log ratios and contrasts (B, N) of the same frames with own and foreign images."""
-
-    def loss() -> Tensor:
-        own = calibration(*aligned, mask).clamp(1e-6, 1 - 1e-6)
-        foreign = calibration(*misaligned, mask).clamp(1e-6, 1 - 1e-6)
-        return -(torch.log(own).mean() + torch.log(1.0 - foreign).mean())
 
     return minimise(calibration, loss)

@@ -22,14 +22,15 @@ from tqdm import tqdm
 
 from radar_camera_ssl.arguments import count, field_alias, not_negative, seconds
 from radar_camera_ssl.learning.bag_pairs import BagSource
-from radar_camera_ssl.learning.checkpoint import RunState
+from radar_camera_ssl.learning.checkpoint import FILE_NAME, RunState
 from radar_camera_ssl.learning.cube_tokens import CubeConfig
 from radar_camera_ssl.learning.drives import Drive, common_cube
 from radar_camera_ssl.learning.export import describe, export_model
 from radar_camera_ssl.learning.network import NetworkConfig
+from radar_camera_ssl.learning.objectives.agreement import AgreementObjective
 from radar_camera_ssl.learning.objectives.correspondence import CorrespondenceObjective
 from radar_camera_ssl.learning.prepare import prepare_drives
-from radar_camera_ssl.learning.recipe import Recipe
+from radar_camera_ssl.learning.recipe import Recipe, agreement_recipe
 from radar_camera_ssl.learning.rig import Rig, read_rig
 from radar_camera_ssl.learning.shards import SampleFormat
 from radar_camera_ssl.learning.training import process_rank, train
@@ -39,6 +40,8 @@ from radar_camera_ssl.sensors.radar_cube import CubeAxes
 from radar_camera_ssl.sensors.recording import RecordingError
 
 WRONG_USE = 2
+STAGE = 'agreement'
+"""Folder of the second stage within a run's."""
 
 
 def add_train_arguments(parser: argparse.ArgumentParser) -> None:
@@ -108,6 +111,11 @@ def run_train(args: argparse.Namespace) -> int:
             size = f'{rig.width}x{rig.height}'
             print(f'{len(drives)} drives, {pairs} pairs: radar {rig.radar}, images {size}')
         train(objective, drives, recipe, args.out, first, settings, args.workers)
+        if first:
+            print('where returns come from is learnt; now whether a frame fits its image')
+        agreement = AgreementObjective(objective.model)
+        shorter = agreement_recipe(recipe)
+        train(agreement, drives, shorter, args.out / STAGE, first, settings, args.workers)
     except (RecordingError, SensorDataError, ValueError) as error:
         return _fail('train', error, first)
     except FloatingPointError as error:
@@ -205,11 +213,12 @@ def _cube(rig: Rig, drives: Sequence[Drive]) -> CubeConfig | None:
 
 def _write(run: Path, drives: Sequence[Drive], path: Path) -> None:
     """Export a finished run; ValueError where it is not finished."""
-    state = RunState.load(run)
-    if not state.finished:
+    state, last = RunState.load(run), run / STAGE
+    if not state.finished or not (last / FILE_NAME).exists() or not RunState.load(last).finished:
         raise ValueError(f'{run} is not finished; run the same train command again to go on')
     objective = CorrespondenceObjective(_network_config(state.identity['settings']['network']))
-    objective.load_state_dict(state.objective)
+    after = RunState.load(last)
+    objective.load_state_dict(after.objective)
     model = objective.model.eval()
     likelihood = {k: v.tolist() for k, v in model.likelihood.state_dict().items()}
     calibration = {
@@ -224,6 +233,7 @@ def _write(run: Path, drives: Sequence[Drive], path: Path) -> None:
         'commit': _commit(),
         'date': datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         'metrics': _last_figures(state),
+        'agreement_metrics': _last_figures(after),
     }
     most = max(drive.max_returns for drive in drives)
     export_model(model, describe(model, most, calibration, training), path, drives)

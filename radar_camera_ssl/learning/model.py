@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from radar_camera_ssl.learning.calibration import AgreementCalibration, LikelihoodCalibration
+from radar_camera_ssl.learning.agreement import AgreementNetwork
+from radar_camera_ssl.learning.calibration import LikelihoodCalibration
 from radar_camera_ssl.learning.extent import Extent, rise_cells
 from radar_camera_ssl.learning.network import STRIDE, Correspondence, NetworkConfig
 from radar_camera_ssl.learning.tokens import Tokens
@@ -16,7 +17,7 @@ OUTPUT_NAMES = ('heatmap', 'likelihood', 'pixel', 'agreement', 'prior_pixel')
 
 
 class CorrespondenceNetwork(nn.Module):
-    """Correspondence, extent and calibration; the radar kinds differ in their tokens only."""
+    """Correspondence, extent and calibrations; the radar kinds differ in their tokens only."""
 
     output_names: tuple[str, ...] = OUTPUT_NAMES
 
@@ -26,7 +27,7 @@ class CorrespondenceNetwork(nn.Module):
         self.correspondence = Correspondence(config)
         self.extent = Extent(config)
         self.likelihood = LikelihoodCalibration()
-        self.agreement = AgreementCalibration()
+        self.agreement = AgreementNetwork(config.descriptor)
 
     def answer(self, image: Tensor, tokens: Tokens) -> tuple[Tensor, ...]:
         """Answer to B pairs: image (B, H, W, 3) uint8 BGR and tokens (B, N).
@@ -43,8 +44,7 @@ class CorrespondenceNetwork(nn.Module):
         likelihood = self.likelihood(evidence.in_view, tokens) * weight
         focal = self.correspondence.geometry.focal
         heatmap = self.extent(evidence.posterior, likelihood, tokens.returns, focal)
-        log_ratio = self.likelihood.log_ratio(evidence.in_view, tokens)
-        agreement = self.agreement(log_ratio, evidence.contrast, tokens.mask)
+        agreement = self.agreement(descriptors, evidence.laid)
         rise = rise_cells(tokens.returns, focal)
         centre, _, _ = self.correspondence.geometry(tokens.returns)
         prior_pixel = _cell_to_pixel(centre - rise) * weight[..., None]

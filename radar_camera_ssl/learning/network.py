@@ -16,13 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from radar_camera_ssl.learning.agreement import lay_over
 from radar_camera_ssl.learning.cube_tokens import CubeConfig, CubeTokens
 from radar_camera_ssl.learning.tokens import PointTokens, Tokens
 
 STRIDE = 8
 """Side of a cell in pixels of the model's input."""
-BESIDE_CELLS = (-4.0, -3.0, -2.0, 2.0, 3.0, 4.0)
-"""How far beside a return an image is compared with what it shows at the return."""
 
 
 @dataclass(frozen=True)
@@ -177,15 +176,15 @@ class Evidence:
 
     z (B, N): log-ratio of the mixture. in_view (B, N): the logarithm of the mean likelihood ratio
     over the prior's cells alone, which unlike z has no floor where the image shows plainly that
-    nothing is there. contrast (B, N): in_view over the same of the prior moved a few cells to
-    either side: an image that would match anywhere says nothing of the alignment. posterior
-    (B, N, h*w): sums to at most one; the rest is that nothing in view is the source.
+    nothing is there. posterior (B, N, h*w): sums to at most one; the rest is that nothing in view
+    is the source. laid (B, LAID, h, w): all tokens laid over the image, see
+    `agreement.lay_over`.
     """
 
     z: Tensor
     in_view: Tensor
-    contrast: Tensor
     posterior: Tensor
+    laid: Tensor
 
 
 class Correspondence(nn.Module):
@@ -268,31 +267,21 @@ class Correspondence(nn.Module):
         by_row, by_column = self.geometry.mass(centre, width)
         in_view = torch.sigmoid(in_view + tokens.presence)
         cells = self.config.rows * self.config.columns
-        cosine = looks @ descriptors.flatten(2)
-        ratio = torch.exp(torch.exp(self.log_scale) * cosine)
+        match = torch.exp(self.log_scale) * (looks @ descriptors.flatten(2))
+        ratio = torch.exp(match)
         gaussian = (by_row[..., :, None] * by_column[..., None, :]).flatten(-2)
         prior = (1.0 - self.UNIFORM) * gaussian + self.UNIFORM / cells
         seen = (prior * ratio).sum(-1)
         mass = in_view[..., None] * prior * ratio
         total = self.nothing_in_view(by_row, by_column, in_view) + mass.sum(-1)
         evidence = torch.log(seen) - torch.log(prior.sum(-1))
-        along = by_row[..., None, :] @ ratio.unflatten(-1, (self.config.rows, -1))
-        beside = self._evidence_beside(along[..., 0, :], by_row.sum(-1), centre, width)
-        return Evidence(torch.log(total), evidence, evidence - beside, mass / total[..., None])
-
-    def _evidence_beside(
-        self, along: Tensor, rows_mass: Tensor, centre: Tensor, width: Tensor
-    ) -> Tensor:
-        """In-view evidence (B, N) of where the tokens are not: a few cells to either side.
-
-        along (B, N, w): mean likelihood ratio of each column, by the prior's rows.
-        """
-        logs = []
-        for cells in BESIDE_CELLS:
-            aside = centre + torch.tensor([cells, 0.0], device=centre.device)
-            _, by_column = self.geometry.mass(aside, width)
-            seen = (1.0 - self.UNIFORM) * (along * by_column).sum(-1)
-            mass = (1.0 - self.UNIFORM) * rows_mass * by_column.sum(-1)
-            logs.append(torch.log(seen + self.UNIFORM) - torch.log(mass + self.UNIFORM))
-        stacked = torch.stack(logs, -1)
-        return torch.logsumexp(stacked, -1) - math.log(len(BESIDE_CELLS))
+        grid = (self.config.rows, self.config.columns)
+        footprint = gaussian * (2.0 * math.pi * width.prod(-1, keepdim=True))
+        laid = lay_over(
+            tokens.returns,
+            in_view,
+            tokens.mask,
+            footprint.unflatten(-1, grid),
+            match.unflatten(-1, grid),
+        )
+        return Evidence(torch.log(total), evidence, mass / total[..., None], laid)

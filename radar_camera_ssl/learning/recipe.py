@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,15 @@ class Recipe:
     learning_rate: float = 2e-3
     held_out: float = 0.1
     precision: str = 'bf16-mixed'
+
+
+AGREEMENT_SHARE = 0.4
+"""Steps of the second stage, whose network is small and sees finished descriptors, per step."""
+
+
+def agreement_recipe(recipe: Recipe) -> Recipe:
+    """Give the recipe of the second stage, `AgreementObjective`, from that of the first."""
+    return replace(recipe, steps=max(1, round(AGREEMENT_SHARE * recipe.steps)))
 
 
 def schedule(step: int, steps: int) -> float:

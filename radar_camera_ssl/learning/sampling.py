@@ -21,10 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from radar_camera_ssl.learning.batches import Batch
-from radar_camera_ssl.learning.ego_speed import travelled
+from radar_camera_ssl.sensors.ego_speed import MOVED_M, travelled
 
-MOVED_M = 2.0
-"""Between two frames of a drive the car has gone this far at least."""
 SPEED_SCALE_MPS = 1.0
 """A frame is taken e times less often for each so much that its speed is off the batch's."""
 APART_S = 0.5

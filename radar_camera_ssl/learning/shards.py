@@ -33,8 +33,8 @@ from numpy.typing import NDArray
 
 from radar_camera_ssl.learning.bag_pairs import BagPairs, BagSource
 from radar_camera_ssl.learning.drives import POINT_FIELDS, SCHEMA
-from radar_camera_ssl.learning.ego_speed import drive_speeds, ego_speed, ego_speed_of_cube
 from radar_camera_ssl.sensors.camera import decode_image, resize_image
+from radar_camera_ssl.sensors.ego_speed import drive_speeds, ego_speed, ego_speed_of_cube
 from radar_camera_ssl.sensors.errors import SensorDataError
 from radar_camera_ssl.sensors.pairing import Pair
 from radar_camera_ssl.sensors.radar_cube import decode_cube

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -51,6 +52,18 @@ def test_train_leaves_a_model_that_describes_itself(run):
     assert (model.metadata.camera.height, model.metadata.camera.width) == (120, 160)
 
 
+def test_what_stopped_between_the_stages_goes_on_with_the_second(run, bags, tmp_path, capsys):
+    folder = tmp_path / 'run'
+    shutil.copytree(run, folder)
+    (folder / 'agreement' / 'checkpoint.pt').unlink()
+    (folder / 'model.onnx').unlink()
+    assert main(['export', str(folder), '--out', str(tmp_path / 'early.onnx')]) == 2
+    assert 'is not finished' in capsys.readouterr().err
+    assert train(bags, folder, '--store', str(run / 'shards')) == 0
+    again, whole = (RunState.load(path / 'agreement').objective for path in (folder, run))
+    assert all(torch.equal(again[name], whole[name]) for name in whole)
+
+
 def test_export_writes_the_same_model_again(run, tmp_path):
     assert main(['export', str(run), '--out', str(tmp_path / 'again.onnx')]) == 0
     again = CorrespondenceModel.load(tmp_path / 'again.onnx')
@@ -87,7 +100,8 @@ def test_bags_without_points_are_learnt_from_by_their_cubes(tmp_path):
     radar = CorrespondenceModel.load(run / 'model.onnx').metadata.radar
     assert radar.kind == 'cube'
     assert tuple(radar.shape) == CUBE_SHAPE
-    assert {path.name for path in run.iterdir()} == {'checkpoint.pt', 'model.onnx', 'tensorboard'}
+    left = {'checkpoint.pt', 'model.onnx', 'tensorboard', 'agreement'}
+    assert {path.name for path in run.iterdir()} == left
 
 
 def test_what_cannot_be_read_is_one_clear_line(tmp_path, capsys):

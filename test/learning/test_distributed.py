@@ -107,7 +107,7 @@ def test_two_processes_learn_otherwise_than_one(two, bags, tmp_path, monkeypatch
 def test_the_first_process_alone_writes_and_speaks(two):
     folder, done = two
     written = {path.name for path in (folder / 'run').iterdir()}
-    assert written == {'checkpoint.pt', 'model.onnx', 'shards', 'tensorboard'}
+    assert written == {'agreement', 'checkpoint.pt', 'model.onnx', 'shards', 'tensorboard'}
     assert len(list((folder / 'run' / 'tensorboard').glob('events*'))) == 1
     assert RunState.load(folder / 'run').finished
     assert done.stdout.count('2 drives, 60 pairs') == 1

@@ -10,9 +10,7 @@ torch = pytest.importorskip('torch', reason='torch is not installed: learning is
 
 from radar_camera_ssl.learning.batches import augment, gather
 from radar_camera_ssl.learning.calibration import (
-    AgreementCalibration,
     LikelihoodCalibration,
-    fit_agreement,
     fit_likelihood,
     minimise,
 )
@@ -68,24 +66,6 @@ def test_a_minimum_is_kept_though_the_search_runs_away():
     assert float(module.weight.detach()) > 1.0
     with pytest.raises(FloatingPointError, match='calibration'):
         minimise(module, lambda: module.weight.sum() * math.nan)
-
-
-def test_agreement_tells_aligned_from_misaligned():
-    rng = torch.Generator().manual_seed(0)
-    own = torch.randn(500, 12, generator=rng) + 0.8
-    foreign = torch.randn(500, 12, generator=rng) - 0.8
-    mask = torch.arange(12)[None] < torch.randint(1, 13, (500, 1), generator=rng)
-    nothing = torch.zeros_like(own)
-    # Either of the two kinds of evidence is enough.
-    for aligned, misaligned in (
-        ((own, nothing), (foreign, nothing)),
-        ((nothing, own), (nothing, foreign)),
-    ):
-        module = AgreementCalibration()
-        fit_agreement(module, aligned, misaligned, mask)
-        assert float(module(*aligned, mask).mean()) > 0.8
-        assert float(module(*misaligned, mask).mean()) < 0.2
-        assert torch.isfinite(module(*aligned, torch.zeros_like(mask))).all()
 
 
 def test_augmentation_tells_truly_what_it_did(toy_drives):

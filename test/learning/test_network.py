@@ -88,24 +88,6 @@ def test_a_cell_sees_its_own_neighbourhood_centred(correspondence):
     assert rows.max() - rows.min() + 1 == columns.max() - columns.min() + 1 == 26
 
 
-def test_what_matches_everywhere_is_no_contrast(correspondence):
-    one = torch.nn.functional.normalize(torch.randn(1, CONFIG.descriptor, 1, 1), dim=1)
-    everywhere = one.expand(2, -1, CONFIG.rows, CONFIG.columns)
-    answer = correspondence(as_tokens(some_returns(8).reshape(2, 4, 4)), everywhere)
-    assert float(answer.in_view.abs().max()) > 0.05
-    assert float(answer.contrast.abs().max()) < 0.04
-
-
-def test_a_match_at_the_return_and_not_beside_it_is_contrast(correspondence):
-    tokens = as_tokens(torch.tensor([[[10.0, 0.0, 0.0, 0.0]]]))
-    centre, _, _ = correspondence.geometry(tokens.returns)
-    looks = correspondence.content_encoder(tokens.content)[0, 0]
-    descriptors = (-looks)[None, :, None, None].repeat(1, 1, CONFIG.rows, CONFIG.columns)
-    column = round(float(centre[0, 0, 0]))
-    descriptors[0, :, :, column - 1 : column + 2] = looks[:, None, None]
-    assert float(correspondence(tokens, descriptors).contrast) > 0.2
-
-
 def test_a_bound_keeps_returns_in_view(correspondence):
     descriptors = correspondence.image_encoder(torch.rand(2, 3, CONFIG.height, CONFIG.width))
     given_up = as_tokens(some_returns(5))

@@ -12,8 +12,8 @@ from scipy.optimize import linear_sum_assignment
 
 torch = pytest.importorskip('torch', reason='torch is not installed: learning is optional')
 
-from radar_camera_ssl.learning.ego_speed import travelled
-from radar_camera_ssl.learning.sampling import MOVED_M, misaligned, spaced_choice
+from radar_camera_ssl.learning.sampling import misaligned, spaced_choice
+from radar_camera_ssl.sensors.ego_speed import MOVED_M, travelled
 
 SECOND = 1_000_000_000
 

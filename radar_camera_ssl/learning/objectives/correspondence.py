@@ -138,25 +138,20 @@ class CorrespondenceObjective(Objective):
         there = tokens.mask
         calibration.fit_likelihood(
             model.likelihood,
-            own[0][there],
-            foreign[0][there],
+            own[there],
+            foreign[there],
             tokens[there],
             _CUBE_CAUTION if self.needs_cube else 0.0,
         )
         with torch.no_grad():
-            own_ratio = model.likelihood.log_ratio(own[0], tokens)
-            foreign_ratio = model.likelihood.log_ratio(foreign[0], tokens)
-            mean_likelihood = float(model.likelihood(own[0], tokens)[there].mean())
-        calibration.fit_agreement(
-            model.agreement, (own_ratio, own[1]), (foreign_ratio, foreign[1]), there
-        )
+            mean_likelihood = float(model.likelihood(own, tokens)[there].mean())
         return {'mean_likelihood': mean_likelihood}
 
     @torch.no_grad()
     def _evidence_of_pairs(
         self, drives: Sequence[Any], rng: np.random.Generator, pairs: int
-    ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor], Tokens]:
-        """In-view evidence and contrast, each (pairs, N), with own and with foreign images."""
+    ) -> tuple[Tensor, Tensor, Tokens]:
+        """In-view evidence (pairs, N) of the same tokens with their own and a foreign image."""
         net = self.model.correspondence
         own: list[Evidence] = []
         foreign: list[Evidence] = []
@@ -172,8 +167,8 @@ class CorrespondenceObjective(Objective):
             tokens.append(these)
             done += len(batch.images)
         return (
-            (_joined(own, 'in_view'), _joined(own, 'contrast')),
-            (_joined(foreign, 'in_view'), _joined(foreign, 'contrast')),
+            _joined(own, 'in_view'),
+            _joined(foreign, 'in_view'),
             Tokens(
                 *(_joined(tokens, name) for name in ('returns', 'content', 'presence', 'mask'))
             ),
