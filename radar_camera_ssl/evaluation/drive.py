@@ -27,6 +27,7 @@ from radar_camera_ssl.evaluation.time_blocks import BlockedTally, confidence_95,
 from radar_camera_ssl.evaluation.windows import WindowProbe, window_counts
 from radar_camera_ssl.inference.model import Correspondence, CorrespondenceModel
 from radar_camera_ssl.model_metadata import CubeInput
+from radar_camera_ssl.sensors.ego_speed import MOVED_M, Odometer
 from radar_camera_ssl.sensors.geometry import Intrinsics
 from radar_camera_ssl.sensors.radar_points import RadarPoints
 
@@ -60,11 +61,17 @@ class Curves:
     frequency: NDArray[np.float64] | None = None
 
 
+def _rows(returns: RadarPoints) -> NDArray[np.float32]:
+    """Returns as (N, 4) x, y, velocity, rcs."""
+    return np.column_stack((returns.position[:, :2], returns.velocity, returns.rcs))
+
+
 @dataclass
 class _Moment:
     stamp: int
     radar: RadarFrame
     truth: FrameTruth | None
+    way_m: float
     uses: int = 0
 
 
@@ -103,6 +110,7 @@ class DriveEvaluation:
         self.frames = 0
         self.frames_with_truth = 0
         self.blocks = BlockedTally()
+        self._odometer = Odometer()
         # A generator of its own: what it draws must not move what the other probes draw.
         self._windows = WindowProbe(
             self._infer, self.blocks, self._other_drive, np.random.default_rng([seed, 1])
@@ -154,11 +162,12 @@ class DriveEvaluation:
             self._score_framewise(scorer, image, correspondence)
             if projected is not None:
                 scorer.score(self.oracle_tally, projected)
+        way_m = self._odometer.add(stamp, _rows(correspondence.returns))
         if self.frames % self._stride == 0:
-            self._probe(tally, stamp, image, scorer, correspondence)
+            self._probe(tally, stamp, way_m, image, scorer, correspondence)
             if not self._moments or abs(stamp - self._moments[-1].stamp) >= _HELD_EVERY_S * 1e9:
-                self._moments.append(_Moment(stamp, radar, truth))
-        self._windows.add(stamp, image, radar, correspondence)
+                self._moments.append(_Moment(stamp, radar, truth, way_m))
+        self._windows.add(stamp, way_m, image, radar, correspondence)
         self.frames += 1
         return correspondence
 
@@ -191,6 +200,7 @@ class DriveEvaluation:
         self,
         tally: Tally,
         stamp: int,
+        way_m: float,
         image: NDArray[np.uint8],
         scorer: _Scorer | None,
         correspondence: Correspondence,
@@ -205,6 +215,8 @@ class DriveEvaluation:
             if self.fixed.raster == shape:
                 self.fixed.add_truth(scorer.truth, scorer.source, scorer.positive)
         others = self._moments_away(stamp, MISMATCH_S)
+        # A car that stands sees the same at every moment: nothing is misaligned.
+        others = [other for other in others if way_m - other.way_m >= MOVED_M]
         if others:
             other = others[int(self._rng.integers(len(others)))]
             swapped = self._infer(image, other.radar)

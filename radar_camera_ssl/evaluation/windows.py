@@ -3,7 +3,8 @@
 
 Time is cut into windows one after another. Each is answered as it is and with radar frames that do
 not belong to its images; every other one also with its own radar turned by two degrees. Windows
-without a return, with a hole, or not over when the recording ends are left out.
+without a return, with a hole, or not over when the recording ends are left out. So are lagging
+radar frames of a car that stood: they do belong.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from radar_camera_ssl.evaluation.replay import RadarFrame
 from radar_camera_ssl.evaluation.time_blocks import BlockedTally
 from radar_camera_ssl.inference.alignment import turned, window_agreement, yaw_estimate
 from radar_camera_ssl.inference.model import Correspondence
+from radar_camera_ssl.sensors.ego_speed import MOVED_M
 from radar_camera_ssl.sensors.radar_points import RadarPoints
 
 WINDOW_S = 2.0
@@ -34,6 +36,13 @@ _PROBE_STRIDE = 4
 _HOLE_S = 1.0
 
 Infer = Callable[[NDArray[np.uint8], RadarFrame], Correspondence]
+
+
+@dataclass(frozen=True)
+class _Past:
+    stamp: int
+    way_m: float
+    radar: RadarFrame
 
 
 @dataclass
@@ -53,6 +62,7 @@ class _Window:
     turn_rad: float | None
     aligned: list[Correspondence] = field(default_factory=list)
     misaligned: list[float] = field(default_factory=list)
+    stood: int = 0
     none: _Yaw = field(default_factory=_Yaw)
     turned: _Yaw = field(default_factory=_Yaw)
 
@@ -63,9 +73,10 @@ class WindowProbe:
     A window is counted once it is over, in the block that holds its first frame.
 
     Misaligned is by turns the radar frames of another drive, in their order, or this drive's own
-    by a constant lag drawn from 0.5 to 6 s (as far as there is a past). Turned is every other
-    window, by turns to the left and to the right, against the same window as it is. That is two
-    more inferences a frame on average. Holds radar frames of the longest lag, no images.
+    by a constant lag drawn from 0.5 to 6 s, as far as there is a past since which the car has
+    moved. Turned is every other window, by turns to the left and to the right, against the same
+    window as it is. That is two more inferences a frame on average. Holds radar frames of the
+    longest lag, no images.
     """
 
     def __init__(
@@ -79,21 +90,23 @@ class WindowProbe:
         self._blocks = blocks
         self._other_drive = other_drive
         self._rng = rng
-        self._past: deque[tuple[int, RadarFrame]] = deque()
+        self._past: deque[_Past] = deque()
         self._window: _Window | None = None
         self._last: int | None = None
         self._opened = 0
         self._whole = 0
+        self._misaligned = 0
         self._turnable = True
 
     def add(
         self,
         stamp: int,
+        way_m: float,
         image: NDArray[np.uint8],
         radar: RadarFrame,
         correspondence: Correspondence,
     ) -> None:
-        """Take one pair (stamp in ns) and its answer."""
+        """Take one pair (stamp in ns), the way gone so far, and the model's answer."""
         if self._last is not None and not 0 <= stamp - self._last <= _HOLE_S * 1e9:
             self._window = None
             self._past.clear()
@@ -102,31 +115,36 @@ class WindowProbe:
             self._count(self._window)
             self._whole += 1
             self._window = None
-        while self._past and stamp - self._past[0][0] > MOST_LAG_S * 1e9:
+        while self._past and stamp - self._past[0].stamp > MOST_LAG_S * 1e9:
             self._past.popleft()
         if self._window is None:
-            self._window = self._open(stamp)
-        self._ask(self._window, stamp, image, radar, correspondence)
-        self._past.append((stamp, radar))
+            self._window = self._open(stamp, way_m)
+        self._ask(self._window, stamp, way_m, image, radar, correspondence)
+        self._past.append(_Past(stamp, way_m, radar))
 
     def missing(self) -> dict[str, str]:
         """Why a window figure cannot be had from this drive, by its key."""
         if not self._whole:
-            why = f'no {WINDOW_S:g} s of pairs without a hole'
-            return {'mismatch_auroc_2s': why, 'yaw_alarm_auroc': why}
+            short = f'no {WINDOW_S:g} s of pairs without a hole'
+            return {'mismatch_auroc_2s': short, 'yaw_alarm_auroc': short}
+        reasons = {}
+        if not self._misaligned:
+            reasons['mismatch_auroc_2s'] = 'no other drive, and no past since which the car moved'
         if not self._turnable:
-            return {'yaw_alarm_auroc': 'needs radar points, and a model that has prior_pixel'}
-        return {}
+            reasons['yaw_alarm_auroc'] = 'needs radar points, and a model that has prior_pixel'
+        return reasons
 
-    def _open(self, stamp: int) -> _Window:
+    def _open(self, stamp: int, way_m: float) -> _Window:
         number = self._opened
         self._opened += 1
-        most = min(MOST_LAG_S, (stamp - self._past[0][0]) * 1e-9) if self._past else 0.0
+        elsewhere = [past.stamp for past in self._past if way_m - past.way_m >= MOVED_M]
+        most = min(MOST_LAG_S, (stamp - elsewhere[0]) * 1e-9) if elsewhere else 0.0
         lag_s = foreign_from = None
         if self._other_drive and (number % 2 == 0 or most < LEAST_LAG_S):
             foreign_from = int(self._rng.integers(len(self._other_drive)))
         elif most >= LEAST_LAG_S:
-            lag_s = float(self._rng.uniform(LEAST_LAG_S, most))
+            least = max(LEAST_LAG_S, (stamp - elsewhere[-1]) * 1e-9)
+            lag_s = float(self._rng.uniform(least, max(least, most)))
         turn = (YAW_RAD, None, -YAW_RAD, None)[number % 4]
         return _Window(stamp, lag_s, foreign_from, turn)
 
@@ -134,6 +152,7 @@ class WindowProbe:
         self,
         window: _Window,
         stamp: int,
+        way_m: float,
         image: NDArray[np.uint8],
         radar: RadarFrame,
         correspondence: Correspondence,
@@ -144,7 +163,11 @@ class WindowProbe:
             stranger = self._other_drive[index % len(self._other_drive)]
         elif window.lag_s is not None:
             wanted = stamp - window.lag_s * 1e9
-            stranger = min(self._past, key=lambda held: abs(held[0] - wanted))[1]
+            past = min(self._past, key=lambda held: abs(held.stamp - wanted))
+            if way_m - past.way_m >= MOVED_M:
+                stranger = past.radar
+            else:
+                window.stood += 1
         if stranger is not None:
             window.misaligned.append(self._infer(image, stranger).agreement)
         if correspondence.prior_pixel is None or not isinstance(radar, RadarPoints):
@@ -165,6 +188,9 @@ class WindowProbe:
 
     def _count(self, window: _Window) -> None:
         tally = self._blocks.at(window.start)
+        if 2 * window.stood > len(window.aligned):
+            window.misaligned.clear()
+        self._misaligned += bool(window.misaligned)
         for held, agreement in (
             (tally.aligned_windows, [answer.agreement for answer in window.aligned]),
             (tally.misaligned_windows, window.misaligned),

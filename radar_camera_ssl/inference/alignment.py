@@ -23,8 +23,6 @@ FloatArray = NDArray[np.float64]
 
 # A probability beyond these log-odds is a saturated calibration, not that much more evidence.
 _LOG_ODDS_LIMIT = 6.0
-# A return of small likelihood is pointed at by the prior, not by the image: it has no say.
-_LIKELIHOOD_POWER = 4
 # Residuals beyond this angle are another source, not this mounting. Wider than azimuth noise.
 _HUBER_RAD = np.deg2rad(2.5)
 # Returns of one source err together: as large as a road user at mid range, and as deep.
@@ -79,7 +77,7 @@ def yaw_residual(window: Sequence[Correspondence]) -> YawResidual | None:
     sees in this scene: `yaw_estimate` measures that factor. Beyond the reach of the prior the
     image no longer answers: there `window_agreement` falls instead.
 
-    Huber's mean of the residuals, weighted by likelihood to the fourth power. Pixels become angles
+    Huber's mean of the residuals, weighted by likelihood. Pixels become angles
     by the model's own geometry: the straight line of azimuth over `prior_pixel` in this window.
 
     None where no return has a likelihood, where the returns are all in one direction, or where a
@@ -93,8 +91,7 @@ def yaw_residual(window: Sequence[Correspondence]) -> YawResidual | None:
     prior = np.concatenate(
         [answer.prior_pixel[:, 0] for answer in window if answer.prior_pixel is not None]
     ).astype(np.float64)
-    likelihood = np.concatenate([answer.likelihood for answer in window]).astype(np.float64)
-    weight = likelihood**_LIKELIHOOD_POWER
+    weight = np.concatenate([answer.likelihood for answer in window]).astype(np.float64)
     distance = np.hypot(position[:, 0], position[:, 1])
     azimuth = np.arctan2(position[:, 1], position[:, 0])
     radian_per_pixel = _radian_per_pixel(prior, azimuth, weight * distance**2)

@@ -19,6 +19,7 @@ from radar_camera_ssl.evaluation.windows import (
     window_counts,
 )
 from radar_camera_ssl.inference.model import Correspondence, CorrespondenceModel
+from radar_camera_ssl.sensors.ego_speed import MOVED_M
 from radar_camera_ssl.sensors.radar_points import RadarPoints
 
 SECOND = 1_000_000_000
@@ -69,13 +70,16 @@ class Seer:
 
 
 def probed(
-    seer: Seer, frames: Iterable[int], other: list[RadarPoints] | None = None
+    seer: Seer,
+    frames: Iterable[int],
+    other: list[RadarPoints] | None = None,
+    speed_mps: float = 10.0,
 ) -> tuple[WindowProbe, BlockedTally]:
     blocks = BlockedTally()
     probe = WindowProbe(seer, blocks, other or [], np.random.default_rng(0))
     for index in frames:
         stamp, image, radar = frame(index)
-        probe.add(stamp, image, radar, seer(image, radar))
+        probe.add(stamp, speed_mps * stamp / SECOND, image, radar, seer(image, radar))
     return probe, blocks
 
 
@@ -123,6 +127,39 @@ def test_without_another_drive_all_windows_with_a_past_lag() -> None:
     assert (counts['aligned_windows'], counts['misaligned_windows']) == (5, 4)
 
 
+def test_a_standing_car_sees_nothing_that_does_not_belong() -> None:
+    seer = Seer()
+    probe, blocks = probed(seer, range(101), speed_mps=0.0)
+    counts = window_counts(total_of(blocks.blocks))
+    assert (counts['aligned_windows'], counts['misaligned_windows']) == (5, 0)
+    assert 'the car moved' in probe.missing()['mismatch_auroc_2s']
+    assert not seer.lags
+
+
+def test_a_standing_car_is_shown_another_drive_in_every_window() -> None:
+    probe, blocks = probed(Seer(), range(101), [frame(FOREIGN)[2]], speed_mps=0.0)
+    assert window_counts(total_of(blocks.blocks))['misaligned_windows'] == 5
+    assert probe.missing() == {}
+
+
+def test_a_car_that_stops_is_shown_only_what_it_saw_elsewhere() -> None:
+    blocks, seer = BlockedTally(), Seer()
+    probe = WindowProbe(seer, blocks, [], np.random.default_rng(0))
+    shown = []
+    for index in range(101):
+        stamp, image, radar = frame(index)
+        before = len(seer.lags)
+        # Stands from the third second on.
+        probe.add(stamp, 1.0 * min(index, 30), image, radar, seer(image, radar))
+        shown += [(index, index - lag) for lag in seer.lags[before:]]
+    assert shown
+    assert all(min(now, 30) - then >= MOVED_M for now, then in shown)
+    # A window of which more than half stood is not counted.
+    counted = int(window_counts(total_of(blocks.blocks))['misaligned_windows'])
+    enough = np.bincount([now // 20 for now, _ in shown]) >= 10
+    assert counted == enough.sum() > 0
+
+
 @pytest.mark.parametrize(
     'frames',
     [range(20), [*range(0, 19), *range(40, 59)], [*range(30, 45), *range(10, 25)]],
@@ -141,7 +178,7 @@ def test_windows_survive_the_merging_of_time_blocks() -> None:
     for index in range(201):
         stamp, image, radar = frame(index)
         blocks.at(stamp)
-        probe.add(stamp, image, radar, seer(image, radar))
+        probe.add(stamp, 1.0 * index, image, radar, seer(image, radar))
     assert window_counts(total_of(blocks.blocks))['aligned_windows'] == 10
 
 
@@ -165,7 +202,8 @@ def test_empty_radar_frames_have_an_agreement_but_no_yaw() -> None:
     probe = WindowProbe(nothing_seen, blocks, [], np.random.default_rng(0))
     for index in range(41):
         stamp, image, _ = frame(index)
-        probe.add(stamp, image, RadarPoints.empty(), nothing_seen(image, RadarPoints.empty()))
+        answer = nothing_seen(image, RadarPoints.empty())
+        probe.add(stamp, 1.0 * index, image, RadarPoints.empty(), answer)
     counts = window_counts(total_of(blocks.blocks))
     assert (counts['aligned_windows'], counts['yaw_none'], counts['yaw_turned']) == (2, 0, 0)
 
