@@ -3,7 +3,7 @@
 
     python models/train.py points --install
     python models/train.py cube --install
-    python models/train.py points --azimuth-noise 3 --seeds 0 1 2
+    python models/train.py points --azimuth-noise 3 --steps 2800 --seeds 0 1 2
 
 Interrupted, it goes on where it was. The training bags hold no ground truth at all; the test
 drives have seeds that training never saw. Several training seeds are trained one after the other
@@ -24,6 +24,7 @@ from typing import Any
 from radar_camera_ssl.cli import main as command_line
 from radar_camera_ssl.evaluation.summary import figures_markdown, seeds_markdown
 from radar_camera_ssl.inference.model import CorrespondenceModel
+from radar_camera_ssl.learning.recipe import Recipe, agreement_recipe
 from radar_camera_ssl.simulation import CameraConfig, DriveConfig, RadarConfig, simulate_missing
 
 TRAINING_SEEDS = range(1000, 1028)
@@ -95,8 +96,9 @@ hold no ground truth, and no extrinsics or intrinsics are read.
 
 **Recipe.** {objective}.
 {steps} steps of {batch} pairs; the weights kept are those with the lowest loss on drives held out
-from training; then a calibration from aligned against misaligned pairs. How large a source is, and
-how far its middle lies above where it touches the ground, is not learnt but assumed in metres
+from training; then, from aligned against misaligned pairs, a calibration of the likelihoods and,
+in {agreement_steps} steps, the network that tells the agreement. How large a source is, and how
+far its middle lies above where it touches the ground, is not learnt but assumed in metres
 (`learning/extent.py`), chosen on simulated drives of other seeds with their labels.
 
 **Figures**, on drives whose seeds training never saw:
@@ -133,6 +135,7 @@ def install(kind: str, run: Path, metrics: dict[str, Any], seeds: str) -> None:
         pairs=training['pairs'],
         objective=training['objective'],
         steps=recipe['steps'],
+        agreement_steps=agreement_recipe(Recipe(steps=recipe['steps'])).steps,
         batch=recipe['drives_per_batch'] * recipe['frames_per_drive'],
         figures=figures_markdown(metrics, f'python models/train.py {kind}'),
         seeds=f'\nOf several training seeds:\n\n{seeds}\n' if seeds else '',
@@ -142,14 +145,15 @@ def install(kind: str, run: Path, metrics: dict[str, Any], seeds: str) -> None:
 
 
 def train_and_judge(
-    kind: str, seed: int, training: list[Path], test: list[Path], folder: Path
+    kind: str, seed: int, steps: int, training: list[Path], test: list[Path], folder: Path
 ) -> dict[str, Any] | None:
     """Train one seed and evaluate it; returns what metrics.json holds, None on failure."""
     run = folder / f'seed_{seed}'
     metrics = run / 'evaluation' / 'metrics.json'
     if not metrics.exists():
         bags = [str(path) for path in training]
-        wanted = ['--radar', kind, '--seed', str(seed), '--store', str(folder / 'shards')]
+        wanted = ['--radar', kind, '--seed', str(seed), '--steps', str(steps)]
+        wanted += ['--store', str(folder / 'shards')]
         if command_line(['train', *bags, '--out', str(run), *wanted]) != 0:
             return None
         bags = [str(path) for path in test]
@@ -166,6 +170,7 @@ def main() -> int:
     parser.add_argument('radar', choices=sorted(WHAT), help='what the model reads')
     parser.add_argument('--out', type=Path, default=Path('out/models'))
     parser.add_argument('--seeds', type=int, nargs='+', default=[0], help='of the training')
+    parser.add_argument('--steps', type=int, default=Recipe().steps, help='of the training')
     parser.add_argument('--azimuth-noise', type=float, default=1.0, metavar='DEG')
     parser.add_argument('--workers', type=int, default=2, help='processes that simulate')
     parser.add_argument('--install', action='store_true', help='copy the model to models/')
@@ -177,7 +182,7 @@ def main() -> int:
     training, test = simulate(drives, args.azimuth_noise, args.workers)
     results = []
     for seed in args.seeds:
-        metrics = train_and_judge(args.radar, seed, training, test, folder)
+        metrics = train_and_judge(args.radar, seed, args.steps, training, test, folder)
         if metrics is None:
             return 1
         results.append(metrics)

@@ -63,6 +63,13 @@ COMMANDS = {
         run='run_export',
         extra='learning',
     ),
+    'adapt': Command(
+        'radar_camera_ssl.learning.adapt_command',
+        'take a model to another rig by half a minute of driving, without training',
+        add_arguments='add_adapt_arguments',
+        run='run_adapt',
+        extra='learning',
+    ),
     'evaluate': Command(
         'radar_camera_ssl.evaluation.command',
         'replay bags through a model: figures beside blind baselines, overlay video',

@@ -15,13 +15,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from tqdm import tqdm
 
-from radar_camera_ssl.arguments import count, field_alias, not_negative, seconds
-from radar_camera_ssl.learning.bag_pairs import BagSource
+from radar_camera_ssl.arguments import count, not_negative
+from radar_camera_ssl.learning.bag_arguments import add_source_arguments, bag_source
 from radar_camera_ssl.learning.checkpoint import FILE_NAME, RunState
 from radar_camera_ssl.learning.cube_tokens import CubeConfig
 from radar_camera_ssl.learning.drives import Drive, common_cube
@@ -34,9 +33,8 @@ from radar_camera_ssl.learning.recipe import Recipe, agreement_recipe
 from radar_camera_ssl.learning.rig import Rig, read_rig
 from radar_camera_ssl.learning.shards import SampleFormat
 from radar_camera_ssl.learning.training import process_rank, train
-from radar_camera_ssl.learning.warm_start import load_weights, pack_weights
+from radar_camera_ssl.learning.warm_start import load_weights, network_config, pack_weights
 from radar_camera_ssl.sensors.errors import SensorDataError
-from radar_camera_ssl.sensors.radar_cube import CubeAxes
 from radar_camera_ssl.sensors.recording import RecordingError
 
 WRONG_USE = 2
@@ -68,25 +66,7 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='MODEL',
         help='go on from the weights of a model file, or of the run in a folder',
     )
-    add('--slop', type=seconds, default=0.05, metavar='S', help='largest gap of a pair, seconds')
-    add('--image-topic', metavar='T', help='camera topic; found if not given')
-    add('--radar-topic', metavar='T', help='radar topic, with --radar; found if not given')
-    add(
-        '--field',
-        action='append',
-        default=[],
-        type=field_alias,
-        metavar='NAME=FIELD',
-        help='radar field of another name, such as rcs=power; repeat for more',
-    )
-    add(
-        '--cube-axes',
-        nargs=6,
-        type=float,
-        metavar='X',
-        help="the cube's limits, where the bags do not tell them: "
-        'first and last edge of range (m), azimuth (rad, left positive), Doppler (m/s)',
-    )
+    add_source_arguments(parser)
     add('--store', type=Path, metavar='DIR', help="folder of the bags' shards; RUN/shards if none")
     add('--threads', type=not_negative, default=0, help='CPU threads of the network, 0: all')
     add(
@@ -159,13 +139,7 @@ def _drives(args: argparse.Namespace) -> tuple[Rig, list[Drive]]:
         raise ValueError(f'{args.start_from}: no such model or run')
     if args.radar_topic and args.radar == 'auto':
         raise ValueError('--radar-topic needs --radar points or --radar cube')
-    axes = args.cube_axes
-    source = BagSource(
-        image_topic=args.image_topic,
-        aliases=tuple(args.field),
-        cube_axes=CubeAxes(*zip(axes[::2], axes[1::2], strict=True)) if axes else None,
-        **({f'{args.radar}_topic': args.radar_topic} if args.radar_topic else {}),
-    )
+    source = bag_source(args, args.radar)
     rig = read_rig(args.bags, source, args.radar)
     form = SampleFormat(height=rig.height, width=rig.width)
     store = args.store or args.out / 'shards'
@@ -216,7 +190,7 @@ def _write(run: Path, drives: Sequence[Drive], path: Path) -> None:
     state, last = RunState.load(run), run / STAGE
     if not state.finished or not (last / FILE_NAME).exists() or not RunState.load(last).finished:
         raise ValueError(f'{run} is not finished; run the same train command again to go on')
-    objective = CorrespondenceObjective(_network_config(state.identity['settings']['network']))
+    objective = CorrespondenceObjective(network_config(state.identity['settings']['network']))
     after = RunState.load(last)
     objective.load_state_dict(after.objective)
     model = objective.model.eval()
@@ -230,7 +204,7 @@ def _write(run: Path, drives: Sequence[Drive], path: Path) -> None:
         'pairs': sum(len(drive) for drive in drives),
         'objective': objective.TITLE,
         'recipe': {**state.identity['recipe'], **state.identity['settings']},
-        'commit': _commit(),
+        'commit': source_commit(),
         'date': datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         'metrics': _last_figures(state),
         'agreement_metrics': _last_figures(after),
@@ -238,15 +212,6 @@ def _write(run: Path, drives: Sequence[Drive], path: Path) -> None:
     most = max(drive.max_returns for drive in drives)
     export_model(model, describe(model, most, calibration, training), path, drives)
     print(f'wrote {path}')
-
-
-def _network_config(stored: dict[str, Any]) -> NetworkConfig:
-    """The configuration that `dataclasses.asdict` and JSON made this of."""
-    cube: dict[str, Any] | None = stored['cube']
-    if cube is None:
-        return NetworkConfig(**stored)
-    cube = {name: tuple(v) if isinstance(v, list) else v for name, v in cube.items()}
-    return NetworkConfig(**{**stored, 'cube': CubeConfig(**cube)})
 
 
 def _last_figures(state: RunState) -> dict[str, float]:
@@ -259,7 +224,7 @@ def _last_figures(state: RunState) -> dict[str, float]:
     return figures
 
 
-def _commit() -> str:
+def source_commit() -> str:
     """The source's commit, marked where it was changed, or 'unknown' for an installed package."""
     try:
         found = subprocess.run(

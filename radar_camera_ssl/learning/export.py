@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,7 +17,7 @@ import torch
 
 from radar_camera_ssl.learning.drives import POINT_FIELDS, Drive
 from radar_camera_ssl.learning.model import CorrespondenceNetwork
-from radar_camera_ssl.learning.warm_start import WEIGHTS_KEY, pack_weights
+from radar_camera_ssl.learning.warm_start import NETWORK_KEY, WEIGHTS_KEY, pack_weights
 from radar_camera_ssl.model_metadata import (
     METADATA_KEY,
     CameraInput,
@@ -85,7 +87,11 @@ def export_model(
     )
     assert program is not None
     graph = program.model_proto
-    for key, text in ((METADATA_KEY, metadata.to_json()), (WEIGHTS_KEY, pack_weights(model))):
+    for key, text in (
+        (METADATA_KEY, metadata.to_json()),
+        (NETWORK_KEY, json.dumps(dataclasses.asdict(config))),
+        (WEIGHTS_KEY, pack_weights(model)),
+    ):
         entry = graph.metadata_props.add()
         entry.key, entry.value = key, text
     onnx.checker.check_model(graph)

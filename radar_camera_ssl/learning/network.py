@@ -120,6 +120,8 @@ class RigGeometry(nn.Module):
         with torch.no_grad():
             last.bias.copy_(torch.tensor([0.0, 0.0, math.log(0.12), -2.0, 1.0]))
         self.residual = nn.Sequential(nn.Linear(4, 32), nn.Tanh(), last)
+        self.broadening = 1.0
+        """Factor on the widths; over 1 only while a rig is searched for from afar."""
 
     @property
     def focal(self) -> Tensor:
@@ -153,7 +155,8 @@ class RigGeometry(nn.Module):
         v = self.horizon * (self.rows - 1) + focal * self.height / ahead + r[..., 1] * 4.0
         width_u = 0.6 + self.columns * torch.exp(r[..., 2])
         width_v = 0.6 + self.rows * torch.exp(r[..., 3])
-        return torch.stack((u, v), -1), torch.stack((width_u, width_v), -1), r[..., 4]
+        widths = torch.stack((width_u, width_v), -1) * self.broadening
+        return torch.stack((u, v), -1), widths, r[..., 4]
 
     def mass(self, centre: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
         """The Gaussian's mass per row (..., h) and per column (..., w) of the grid."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import shutil
 import tarfile
@@ -106,11 +107,13 @@ def write_drive(
     folder: Path,
     settings: ShardSettings,
     progress: Callable[[int], object] | None = None,
+    seconds: float = math.inf,
 ) -> dict[str, Any]:
     """Write one bag's pairs as shards into `folder` and return the summary.
 
     The folder appears under its name only when it is complete, so that an interrupted run never
-    leaves half a drive. progress is called with 1 for each pair. Where a bag breaks off, what
+    leaves half a drive. progress is called with 1 for each pair. Nothing is read that comes more
+    than `seconds` after the first pair. Where a bag breaks off, what
     could be read is taken, and the summary's `incomplete` says why it ended.
     Raises RecordingError where the bag cannot be read or has no fitting topic, and ValueError
     where it holds no usable pair or a cube whose axes nobody tells.
@@ -119,7 +122,7 @@ def write_drive(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        summary = _convert(bag, partial, folder.name, settings, progress)
+        summary = _convert(bag, partial, folder.name, settings, progress, seconds)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -134,6 +137,7 @@ def _convert(
     name: str,
     settings: ShardSettings,
     progress: Callable[[int], object] | None,
+    seconds: float,
 ) -> dict[str, Any]:
     drive = _Drive()
     # A percent sign in a folder's name is no place for the shard's number.
@@ -149,6 +153,8 @@ def _convert(
     ):
         try:
             for pair, points, cube in pairs:
+                if drive.stamps and pair.image_stamp > drive.stamps[0] + seconds * 1e9:
+                    break
                 try:
                     members = _members(pair, points, cube, pairs, settings, drive)
                 except SensorDataError as error:

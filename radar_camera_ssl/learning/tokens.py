@@ -5,10 +5,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 RETURN_FEATURES = 5
+
+_CURIOSITY = -3.0
+"""Log-odds at which a token is drawn at least: what was taken for clutter can prove itself."""
 
 
 @dataclass(frozen=True)
@@ -61,3 +65,21 @@ class PointTokens(nn.Module):
         """Returns (B, N, 4: x, y, velocity, rcs) and mask (B, N) bool to tokens."""
         returns = returns * mask[..., None].to(returns.dtype)
         return Tokens(returns, return_features(returns), torch.zeros_like(returns[..., 0]), mask)
+
+
+def sample_tokens(tokens: Tokens, rng: np.random.Generator, each: int) -> tuple[Tensor, Tensor]:
+    """Draw up to `each` tokens of every frame: indices of frame and token, each (T,).
+
+    Without replacement, and the likelier the more probably the radar alone takes the token for a
+    return in view (Gumbel's trick).
+    """
+    weight = np.logaddexp(tokens.presence.detach().float().cpu().numpy(), _CURIOSITY)
+    order = np.argsort(-(weight + rng.gumbel(size=weight.shape)), axis=1)
+    frames, chosen = [], []
+    for k, present in enumerate(tokens.mask.cpu().numpy()):
+        picked = order[k][present[order[k]]][:each]
+        frames.append(np.full(len(picked), k))
+        chosen.append(picked)
+    device = tokens.mask.device
+    frame = torch.from_numpy(np.concatenate(frames)).to(device, torch.int64)
+    return frame, torch.from_numpy(np.concatenate(chosen)).to(device, torch.int64)

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -13,8 +15,16 @@ import torch
 from google.protobuf.message import DecodeError
 from torch import nn
 
+from radar_camera_ssl.learning.cube_tokens import CubeConfig
+from radar_camera_ssl.learning.model import CorrespondenceNetwork, CubeModel, PointsModel
+from radar_camera_ssl.learning.network import NetworkConfig
+from radar_camera_ssl.model_metadata import METADATA_KEY, ModelMetadata
+
 WEIGHTS_KEY = 'radar_camera_ssl_weights'
 """Metadata key of the model file: base64 of a compressed npz of the network's state."""
+
+NETWORK_KEY = 'radar_camera_ssl_network'
+"""Metadata key of the model file: JSON of the network's configuration."""
 
 
 def pack_weights(model: nn.Module) -> str:
@@ -52,3 +62,28 @@ def load_weights(model: nn.Module, path: Path) -> None:
             f'among them {sorted(other)[0]})'
         )
     model.load_state_dict(state)
+
+
+def network_config(stored: dict[str, Any]) -> NetworkConfig:
+    """The configuration that `dataclasses.asdict` and JSON made this of."""
+    cube: dict[str, Any] | None = stored['cube']
+    if cube is None:
+        return NetworkConfig(**stored)
+    cube = {name: tuple(v) if isinstance(v, list) else v for name, v in cube.items()}
+    return NetworkConfig(**{**stored, 'cube': CubeConfig(**cube)})
+
+
+def load_model(path: Path) -> tuple[CorrespondenceNetwork, ModelMetadata]:
+    """Give the network that a model file was made of, and what the file says of itself.
+
+    Raises ValueError in one line where the file is none of `train`'s.
+    """
+    try:
+        properties = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+        metadata = ModelMetadata.from_json(properties[METADATA_KEY])
+        config = network_config(json.loads(properties[NETWORK_KEY]))
+    except (OSError, DecodeError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f'{path}: not a model file of `train` ({error!r})') from error
+    model = (CubeModel if config.cube else PointsModel)(config)
+    load_weights(model, path)
+    return model, metadata

@@ -17,14 +17,13 @@ from radar_camera_ssl.learning.model import CorrespondenceNetwork, CubeModel, Po
 from radar_camera_ssl.learning.network import Evidence, NetworkConfig
 from radar_camera_ssl.learning.objectives.base import Objective
 from radar_camera_ssl.learning.sampling import misaligned, spaced_choice
-from radar_camera_ssl.learning.tokens import Tokens
+from radar_camera_ssl.learning.tokens import Tokens, sample_tokens
 
-_TOKENS_PER_FRAME, _STRONGEST, _HIDDEN = 12, 4, 0.4
+TOKENS_PER_FRAME, STRONGEST = 12, 4
+_HIDDEN = 0.4
 _RIG_SPEED, _SELECTION_SPEED = 8.0, 0.05
 _PATIENCE = 0.3
 """Share of the training in which returns may not yet be given up."""
-_CURIOSITY = -3.0
-"""Log-odds at which a token is drawn at least: what was taken for clutter can prove itself."""
 _SETTLING_BATCHES = 12
 _CALIBRATION_PAIRS = 1600
 _CUBE_CAUTION = 0.03
@@ -79,7 +78,7 @@ class CorrespondenceObjective(Objective):
         net = self.model.correspondence
         images, augmentation = augment(batch.images, rng, _HIDDEN)
         tokens = self.tokens(batch)
-        frame, chosen = _sample_tokens(tokens, rng, _TOKENS_PER_FRAME)
+        frame, chosen = sample_tokens(tokens, rng, TOKENS_PER_FRAME)
         descriptors = net.image_encoder(images.contiguous(memory_format=torch.channels_last))
         z = net.evidence(
             tokens[frame, chosen],
@@ -90,7 +89,7 @@ class CorrespondenceObjective(Objective):
             self._least_in_view(),
         )
         per_return = return_loss(z, frame)
-        per_frame = frame_loss(z, frame, _STRONGEST)
+        per_frame = frame_loss(z, frame, STRONGEST)
         hit = (z.detach().argmax(1) == frame).float().mean()
         figures = {
             'return_loss': per_return.detach(),
@@ -190,21 +189,3 @@ def _joined(parts: Sequence[Any], name: str) -> Tensor:
             for value in values
         ]
     )
-
-
-def _sample_tokens(tokens: Tokens, rng: np.random.Generator, each: int) -> tuple[Tensor, Tensor]:
-    """Draw up to `each` tokens of every frame: indices of frame and token, each (T,).
-
-    Without replacement, and the likelier the more probably the radar alone takes the token for a
-    return in view (Gumbel's trick).
-    """
-    weight = np.logaddexp(tokens.presence.detach().float().cpu().numpy(), _CURIOSITY)
-    order = np.argsort(-(weight + rng.gumbel(size=weight.shape)), axis=1)
-    frames, chosen = [], []
-    for k, present in enumerate(tokens.mask.cpu().numpy()):
-        picked = order[k][present[order[k]]][:each]
-        frames.append(np.full(len(picked), k))
-        chosen.append(picked)
-    device = tokens.mask.device
-    frame = torch.from_numpy(np.concatenate(frames)).to(device, torch.int64)
-    return frame, torch.from_numpy(np.concatenate(chosen)).to(device, torch.int64)
