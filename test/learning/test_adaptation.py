@@ -11,6 +11,8 @@ import pytest
 
 torch = pytest.importorskip('torch', reason='torch is not installed: learning is optional')
 
+from toy_bags import write_toy_bag
+
 from radar_camera_ssl.cli import main
 from radar_camera_ssl.inference.model import CorrespondenceModel
 from radar_camera_ssl.learning import adapt_command, adaptation
@@ -146,3 +148,18 @@ def test_what_cannot_be_adapted_is_one_clear_line(file, toy_bags, tmp_path, caps
         assert main(['adapt', str(model), str(bag), '--out', str(tmp_path / 'm.onnx')]) == 2
         error = capsys.readouterr().err
         assert error.count('\n') == 1, error
+
+
+def test_a_cube_model_is_adapted_to_cubes_of_its_own_axes_alone(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(adapt_command, 'STEPS', 2)
+    monkeypatch.setattr(adapt_command, 'LEAST_AGREEMENT', 0.0)
+    bag, more = (write_toy_bag(tmp_path / f'cubes_{k}', k, kinds='cube') for k in range(2))
+    run = tmp_path / 'run'
+    quick = ['--steps', '1', '--workers', '0', '--threads', '1']
+    assert main(['train', str(bag), str(more), '--out', str(run), *quick]) == 0
+    model, out = str(run / 'model.onnx'), tmp_path / 'mine.onnx'
+    assert main(['adapt', model, str(bag), '--out', str(out), '--seconds', '60']) == 0
+    assert CorrespondenceModel.load(out).metadata.radar.kind == 'cube'
+    other = ['--cube-axes', '0', '80', '-0.7', '0.7', '-16', '16']
+    assert main(['adapt', model, str(bag), '--out', str(out), *other]) == 2
+    assert 'other axes than the model' in capsys.readouterr().err
