@@ -37,3 +37,19 @@ def field_alias(text: str) -> tuple[str, str]:
     if not (name and equals and field):
         raise argparse.ArgumentTypeError(f'{text} is not NAME=FIELD')
     return name, field
+
+
+def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what every command that reads pairs from bags is told in the same way."""
+    add = parser.add_argument
+    add('--slop', type=seconds, default=0.05, metavar='S', help='largest gap of a pair, seconds')
+    add('--image-topic', metavar='T', help='camera topic; found if not given')
+    add('--radar-topic', metavar='T', help='radar topic; found if not given')
+    add(
+        '--field',
+        action='append',
+        default=[],
+        type=field_alias,
+        metavar='NAME=FIELD',
+        help='radar field of another name, such as rcs=power; repeat for more',
+    )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from radar_camera_ssl.arguments import count, field_alias, seconds
+from radar_camera_ssl.arguments import add_reading_arguments, count
 from radar_camera_ssl.evaluation.evaluate import EvaluationOptions, evaluate_bags
 from radar_camera_ssl.evaluation.summary import figures_table
 from radar_camera_ssl.resources import default_model_path
@@ -20,21 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('bags', metavar='BAG', nargs='+', type=Path, help='sqlite3 or MCAP bag')
     parser.add_argument('--model', type=Path, help='model file; the shipped points model if none')
     parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='folder of results')
-    parser.add_argument(
-        '--slop', type=seconds, default=0.05, metavar='S', help='largest gap of a pair, seconds'
-    )
+    add_reading_arguments(parser)
     parser.add_argument('--max-pairs', type=count, metavar='N', help='pairs of each bag at most')
-    parser.add_argument('--image-topic', metavar='T', help='camera topic; found if not given')
-    parser.add_argument('--radar-topic', metavar='T', help='radar topic; found if not given')
     parser.add_argument('--camera-info-topic', metavar='T', help='found if not given')
-    parser.add_argument(
-        '--field',
-        action='append',
-        default=[],
-        type=field_alias,
-        metavar='NAME=FIELD',
-        help='radar field of another name, such as rcs=power; repeat for more',
-    )
     parser.add_argument('--no-video', action='store_true', help='no overlay.mp4 and overlay.png')
     parser.add_argument(
         '--record', action='store_true', help='also a bag of heatmaps and reflections'

@@ -5,26 +5,15 @@ from __future__ import annotations
 
 import argparse
 
-from radar_camera_ssl.arguments import field_alias, seconds
+from radar_camera_ssl.arguments import add_reading_arguments
 from radar_camera_ssl.learning.bag_pairs import BagSource
 from radar_camera_ssl.sensors.radar_cube import CubeAxes
 
 
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare them."""
-    add = parser.add_argument
-    add('--slop', type=seconds, default=0.05, metavar='S', help='largest gap of a pair, seconds')
-    add('--image-topic', metavar='T', help='camera topic; found if not given')
-    add('--radar-topic', metavar='T', help='radar topic, with --radar; found if not given')
-    add(
-        '--field',
-        action='append',
-        default=[],
-        type=field_alias,
-        metavar='NAME=FIELD',
-        help='radar field of another name, such as rcs=power; repeat for more',
-    )
-    add(
+    add_reading_arguments(parser)
+    parser.add_argument(
         '--cube-axes',
         nargs=6,
         type=float,
