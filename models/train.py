@@ -86,7 +86,7 @@ LIMITS = {
 CARD = """\
 # {kind}.onnx
 
-Written by `python models/train.py {kind} --install`. sha256 `{sha256}`.
+Written by `python models/train.py {kind} --seeds {numbers} --install`. sha256 `{sha256}`.
 
 **What it is.** {what} {size:.1f} MB, opset 18.
 
@@ -112,14 +112,15 @@ and the misaligned pairs do. `best_fixed` is the best fixed answer
 that could be chosen with the labels of these drives.
 {seeds}
 **Limits.** It has seen simulated drives of one mounting only. On another rig, and on any real one,
-it checks that everything is connected and no more: train on recordings of that rig. Elevation is
-not read. A heatmap spot has the size of a road user wherever the return is from: trucks are
-covered in part, poles too widely. Clutter on the road close ahead is often taken for a source.
+it checks that everything is connected and no more: adapt it to recordings of that rig, or train
+on them. Elevation is not read. A heatmap spot has the size of a road user wherever the return is
+from: trucks are covered in part, poles too widely. Clutter on the road close ahead is often taken
+for a source.
 {limits}
 """
 
 
-def install(kind: str, run: Path, metrics: dict[str, Any], seeds: str) -> None:
+def install(kind: str, run: Path, metrics: dict[str, Any], numbers: list[int], table: str) -> None:
     """Copy the model beside this script and write its card."""
     model = HERE / f'{kind}.onnx'
     shutil.copyfile(run / 'model.onnx', model)
@@ -127,6 +128,7 @@ def install(kind: str, run: Path, metrics: dict[str, Any], seeds: str) -> None:
     recipe = training['recipe']
     card = CARD.format(
         kind=kind,
+        numbers=' '.join(map(str, numbers)),
         sha256=hashlib.sha256(model.read_bytes()).hexdigest(),
         what=WHAT[kind],
         size=model.stat().st_size / 1e6,
@@ -138,7 +140,7 @@ def install(kind: str, run: Path, metrics: dict[str, Any], seeds: str) -> None:
         agreement_steps=agreement_recipe(Recipe(steps=recipe['steps'])).steps,
         batch=recipe['drives_per_batch'] * recipe['frames_per_drive'],
         figures=figures_markdown(metrics, f'python models/train.py {kind}'),
-        seeds=f'\nOf several training seeds:\n\n{seeds}\n' if seeds else '',
+        seeds=f'\nOf several training seeds:\n\n{table}\n' if len(numbers) > 1 else '',
         limits=LIMITS[kind],
     )
     model.with_suffix('.md').write_text(card.rstrip() + '\n', encoding='utf-8')
@@ -190,8 +192,7 @@ def main() -> int:
     print(table)
     (folder / 'seeds.md').write_text(table + '\n', encoding='utf-8')
     if args.install:
-        several = table if len(results) > 1 else ''
-        install(args.radar, folder / f'seed_{args.seeds[0]}', results[0], several)
+        install(args.radar, folder / f'seed_{args.seeds[0]}', results[0], args.seeds, table)
     return 0
 
 

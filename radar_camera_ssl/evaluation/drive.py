@@ -61,11 +61,6 @@ class Curves:
     frequency: NDArray[np.float64] | None = None
 
 
-def _rows(returns: RadarPoints) -> NDArray[np.float32]:
-    """Returns as (N, 4) x, y, velocity, rcs."""
-    return np.column_stack((returns.position[:, :2], returns.velocity, returns.rcs))
-
-
 @dataclass
 class _Moment:
     stamp: int
@@ -162,7 +157,8 @@ class DriveEvaluation:
             self._score_framewise(scorer, image, correspondence)
             if projected is not None:
                 scorer.score(self.oracle_tally, projected)
-        way_m = self._odometer.add(stamp, _rows(correspondence.returns))
+        rows = correspondence.returns.as_array(('x', 'y', 'velocity', 'rcs'))
+        way_m = self._odometer.add(stamp, rows)
         if self.frames % self._stride == 0:
             self._probe(tally, stamp, way_m, image, scorer, correspondence)
             if not self._moments or abs(stamp - self._moments[-1].stamp) >= _HELD_EVERY_S * 1e9:

@@ -54,11 +54,12 @@ def run_adapt(args: argparse.Namespace) -> int:
                 rng = np.random.default_rng(args.seed)
                 found = adapt(model, drives, rng, STEPS, bar.update)
             _tell(model, found)
-            if found.agreement_after < LEAST_AGREEMENT:
+            # Not 'below': what is not a number is no agreement either.
+            if not found.agreement_after >= LEAST_AGREEMENT:
                 print(
-                    f'radar_camera_ssl adapt: agreement {found.agreement_after:.2f} is below '
-                    f'{LEAST_AGREEMENT}: the rig was not found, nothing is written; try another '
-                    'stretch of driving, or train on drives of this rig',
+                    f'radar_camera_ssl adapt: agreement {found.agreement_after:.2f} is not '
+                    f'{LEAST_AGREEMENT} or more: the rig was not found, nothing is written; try '
+                    'another stretch of driving, or train on drives of this rig',
                     file=sys.stderr,
                 )
                 return 1
@@ -76,6 +77,9 @@ def run_adapt(args: argparse.Namespace) -> int:
     except (RecordingError, SensorDataError, ValueError) as error:
         print(f'radar_camera_ssl adapt: {error}', file=sys.stderr)
         return WRONG_USE
+    except FloatingPointError as error:
+        print(f'radar_camera_ssl adapt: {error}; nothing is written', file=sys.stderr)
+        return 1
     print(f'wrote {args.out}')
     return 0
 

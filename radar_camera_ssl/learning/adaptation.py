@@ -106,8 +106,7 @@ class _Frames:
         with torch.no_grad():
             for k in range(0, len(everything), _ENCODED_AT_ONCE):
                 batch = gather(drives, everything[k : k + _ENCODED_AT_ONCE], cube=cube)
-                read = (batch.cube,) if cube else (batch.returns, batch.mask)
-                tokens = self.net.tokens(*read)
+                tokens = model.tokens(batch)
                 self.descriptors += self.net.image_encoder(batch.images)
                 self.tokens += [tokens[torch.tensor(j)] for j in range(len(batch.images))]
 

@@ -13,9 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from radar_camera_ssl.learning.tokens import return_features
+
 LAID = 9
 """Channels of `lay_over`."""
 
+_TOLD = [2, 4, 0]
+"""Of `return_features`: velocity, strength and range."""
 _MATCH_SCALE = 5.0
 _DESCRIPTOR, _FINE, _COARSE, _HIDDEN = 16, 48, 64, 64
 _DROPOUT = 0.2
@@ -36,11 +40,8 @@ def lay_over(
     footprint, match = footprint.flatten(2), match.flatten(2) / _MATCH_SCALE
     present = mask.to(footprint.dtype)
     weight = in_view * present
-    x, y, velocity, strength = returns.unbind(-1)
-    distance = torch.log(torch.sqrt(x * x + y * y + 1e-6) + 1.0) - 3.0
-    ones = torch.ones_like(distance)
-    told = torch.stack((ones, velocity / 10.0, strength / 10.0, distance), -1)
-    told = torch.cat((present[..., None], told * weight[..., None]), -1)
+    told = return_features(returns)[..., _TOLD] * weight[..., None]
+    told = torch.cat((present[..., None], weight[..., None], told), -1)
     reached = footprint * weight[..., None]
     matched = reached * match
     layers = torch.cat(

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from radar_camera_ssl.learning.agreement import AgreementNetwork
+from radar_camera_ssl.learning.batches import Batch
 from radar_camera_ssl.learning.calibration import LikelihoodCalibration
 from radar_camera_ssl.learning.extent import Extent, rise_cells
 from radar_camera_ssl.learning.network import STRIDE, Correspondence, NetworkConfig
@@ -28,6 +29,12 @@ class CorrespondenceNetwork(nn.Module):
         self.extent = Extent(config)
         self.likelihood = LikelihoodCalibration()
         self.agreement = AgreementNetwork(config.descriptor)
+
+    def tokens(self, batch: Batch) -> Tokens:
+        """Tokens (B, N) of the batch's radar frames, of the kind that this model reads."""
+        if self.config.cube is not None:
+            return self.correspondence.tokens(batch.cube)
+        return self.correspondence.tokens(batch.returns, batch.mask)
 
     def answer(self, image: Tensor, tokens: Tokens) -> tuple[Tensor, ...]:
         """Answer to B pairs: image (B, H, W, 3) uint8 BGR and tokens (B, N).

@@ -128,13 +128,25 @@ def test_the_command_writes_a_model_that_says_what_it_was_adapted_to(
     assert adapted['pairs'] == 28
 
 
+@pytest.mark.parametrize('agreement', [0.69, math.nan])
 def test_where_the_rig_is_not_found_nothing_is_written(
-    file, toy_bags, tmp_path, monkeypatch, capsys
+    file, toy_bags, tmp_path, monkeypatch, capsys, agreement
 ):
-    monkeypatch.setattr(adapt_command, 'LEAST_AGREEMENT', 1.1)
+    found = adaptation.Adapted(5.0, 4.0, 0.1, agreement)
+    monkeypatch.setattr(adapt_command, 'adapt', lambda *rest: found)
     out = tmp_path / 'mine.onnx'
     assert main(['adapt', str(file), str(toy_bags[0]), '--out', str(out)]) == 1
     assert 'was not found, nothing is written' in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_search_that_is_no_longer_finite_is_one_clear_line(
+    file, toy_bags, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(adaptation, '_RATE', math.nan)
+    out = tmp_path / 'mine.onnx'
+    assert main(['adapt', str(file), str(toy_bags[0]), '--out', str(out)]) == 1
+    assert 'no longer finite' in capsys.readouterr().err
     assert not out.exists()
 
 

@@ -76,10 +76,7 @@ class AgreementObjective(Objective):
         )
         # The geometry's densities need more precision than the descriptors.
         with torch.autocast(images.device.type, enabled=False):
-            if self.needs_cube:
-                tokens = net.tokens(batch.cube)
-            else:
-                tokens = net.tokens(batch.returns, batch.mask)
+            tokens = self.model.tokens(batch)
             twice = torch.arange(len(images), device=images.device).repeat(2)
             laid = net(tokens[twice], descriptors).laid
         aligned = torch.ones(len(descriptors), device=images.device)

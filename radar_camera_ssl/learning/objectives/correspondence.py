@@ -64,20 +64,13 @@ class CorrespondenceObjective(Objective):
             {'params': selection, 'weight_decay': 0.0, 'speed': _SELECTION_SPEED},
         ]
 
-    def tokens(self, batch: Batch) -> Tokens:
-        """Tokens (B, N) of the batch's radar frames."""
-        net = self.model.correspondence
-        if batch.cube is not None and self.needs_cube:
-            return net.tokens(batch.cube)
-        return net.tokens(batch.returns, batch.mask)
-
     def training_loss(
         self, batch: Batch, rng: np.random.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Sum of both losses; figures are the two and the share of tokens that find their pair."""
         net = self.model.correspondence
         images, augmentation = augment(batch.images, rng, _HIDDEN)
-        tokens = self.tokens(batch)
+        tokens = self.model.tokens(batch)
         frame, chosen = sample_tokens(tokens, rng, TOKENS_PER_FRAME)
         descriptors = net.image_encoder(images.contiguous(memory_format=torch.channels_last))
         z = net.evidence(
@@ -158,7 +151,7 @@ class CorrespondenceObjective(Objective):
         done = 0
         while done < pairs:
             batch = self._batch(drives, rng)
-            these = self.tokens(batch)
+            these = self.model.tokens(batch)
             descriptors = net.image_encoder(batch.images)
             other = misaligned(batch, rng).to(descriptors.device)
             own.append(net(these, descriptors))
