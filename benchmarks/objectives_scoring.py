@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from radar_camera_ssl.evaluation.drive import DriveEvaluation
+from radar_camera_ssl.evaluation.drive_figures import DriveFigures
 from radar_camera_ssl.evaluation.ground_truth import GroundTruthReader
 from radar_camera_ssl.evaluation.metrics import Answer, Tally
 from radar_camera_ssl.evaluation.oracle import ProjectionOracle
@@ -159,11 +160,11 @@ def frames_of(bag: Path) -> Iterator[tuple[Any, NDArray[np.uint8], RadarFrame]]:
 
 
 def evaluate(model: Any, bags: Sequence[Path]) -> dict[str, Any]:
-    """Figures of a model over all bags, as `DriveEvaluation.values` gives them.
+    """Figures of a model over all bags, as `DriveFigures.values` gives them.
 
     Those of a rival's other reading, without baselines, are under `by_part`.
     """
-    total: DriveEvaluation | None = None
+    total: DriveFigures | None = None
     parts: list[Tally] = []
     grid = model.metadata.grid
     for number, bag in enumerate(bags):
@@ -190,9 +191,9 @@ def evaluate(model: Any, bags: Sequence[Path]) -> dict[str, Any]:
                     )
         parts += by_part.blocks
         if total is None:
-            total = drive
+            total = None if drive is None else drive.figures
         elif drive is not None:
-            total.merge(drive)
+            total.merge(drive.figures)
     if total is None:
         raise ValueError('no pair could be used')
     values = total.values()

@@ -6,14 +6,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from radar_camera_ssl.evaluation import baselines
+from radar_camera_ssl.evaluation.drive_figures import DriveFigures
 from radar_camera_ssl.evaluation.ground_truth import FrameTruth
-from radar_camera_ssl.evaluation.histograms import bin_threshold, precision_recall
 from radar_camera_ssl.evaluation.metrics import (
     Answer,
     Prediction,
@@ -23,8 +22,7 @@ from radar_camera_ssl.evaluation.metrics import (
 )
 from radar_camera_ssl.evaluation.oracle import ProjectionOracle, rcs_likelihood
 from radar_camera_ssl.evaluation.replay import RadarFrame
-from radar_camera_ssl.evaluation.time_blocks import BlockedTally, confidence_95, total_of
-from radar_camera_ssl.evaluation.windows import WindowProbe, window_counts
+from radar_camera_ssl.evaluation.windows import WindowProbe
 from radar_camera_ssl.inference.model import Correspondence, CorrespondenceModel
 from radar_camera_ssl.model_metadata import CubeInput
 from radar_camera_ssl.sensors.ego_speed import MOVED_M, Odometer
@@ -37,28 +35,6 @@ MISMATCH_S = 0.5
 BLIND_S = 2.0
 _HELD_MOMENTS = 16
 _HELD_EVERY_S = 0.4
-
-_FRAMEWISE_BASELINES = (
-    'centre',
-    'image_only',
-    'empty_radar',
-    'radar_only',
-    'another_image',
-    'another_radar',
-    'rcs',
-)
-
-
-@dataclass(frozen=True)
-class Curves:
-    """Points of the curves behind the figures, each in [0, 1]; None where not measured."""
-
-    recall: NDArray[np.float64] | None = None
-    precision: NDArray[np.float64] | None = None
-    oracle_recall: NDArray[np.float64] | None = None
-    oracle_precision: NDArray[np.float64] | None = None
-    confidence: NDArray[np.float64] | None = None
-    frequency: NDArray[np.float64] | None = None
 
 
 @dataclass
@@ -95,25 +71,19 @@ class DriveEvaluation:
         self._model = model
         self._intrinsics = intrinsics
         self._oracle = oracle
-        self.has_oracle = oracle is not None
         self._other_drive = list(other_drive)
         self._stride = blind_stride
         self._rng = np.random.default_rng(seed)
         self._moments: deque[_Moment] = deque(maxlen=_HELD_MOMENTS)
         self._by_row = model.metadata.radar.kind == 'points'
-        self.grid = (model.metadata.grid.rows, model.metadata.grid.columns)
-        self.frames = 0
-        self.frames_with_truth = 0
-        self.blocks = BlockedTally()
+        self._grid = (model.metadata.grid.rows, model.metadata.grid.columns)
+        self.figures = DriveFigures()
+        self.figures.has_oracle = oracle is not None
         self._odometer = Odometer()
         # A generator of its own: what it draws must not move what the other probes draw.
         self._windows = WindowProbe(
-            self._infer, self.blocks, self._other_drive, np.random.default_rng([seed, 1])
+            self._infer, self.figures.blocks, self._other_drive, np.random.default_rng([seed, 1])
         )
-        self.baselines = {name: Tally() for name in _FRAMEWISE_BASELINES}
-        self.oracle_tally = Tally()
-        self._merged: list[Tally] = []
-        self.fixed: baselines.FixedMaps | None = None
 
     def add(
         self,
@@ -135,36 +105,36 @@ class DriveEvaluation:
             )
         if correspondence is None:
             correspondence = self._infer(image, radar)
-        tally = self.blocks.at(stamp)
+        tally = self.figures.blocks.at(stamp)
         tally.add_agreement(correspondence.agreement, aligned=True)
-        if self.fixed is None:
-            self.fixed = baselines.FixedMaps(self.grid, raster_shape(*image.shape[:2]))
-        if self.fixed.raster == raster_shape(*image.shape[:2]):
-            self.fixed.add_heatmap(correspondence.heatmap)
+        if self.figures.fixed is None:
+            self.figures.fixed = baselines.FixedMaps(self._grid, raster_shape(*image.shape[:2]))
+        if self.figures.fixed.raster == raster_shape(*image.shape[:2]):
+            self.figures.fixed.add_heatmap(correspondence.heatmap)
         projected = None
         if self._oracle is not None:
             size = (image.shape[0], image.shape[1])
-            projected = self._oracle.answer(correspondence.returns, size, self.grid)
+            projected = self._oracle.answer(correspondence.returns, size, self._grid)
             inside = np.asarray(projected.likelihood) > 0
             seen = inside & (correspondence.likelihood >= 0.5)
             tally.add_projection(correspondence.pixel, np.asarray(projected.pixel), seen)
         scorer = None
         if truth is not None:
-            self.frames_with_truth += 1
+            self.figures.frames_with_truth += 1
             source = truth.source_of(correspondence.returns, self._by_row)
             scorer = _Scorer(truth, source, self._margin(image), self._intrinsics)
             scorer.score(tally, correspondence)
             self._score_framewise(scorer, image, correspondence)
             if projected is not None:
-                scorer.score(self.oracle_tally, projected)
+                scorer.score(self.figures.oracle_tally, projected)
         rows = correspondence.returns.as_array(('x', 'y', 'velocity', 'rcs'))
         way_m = self._odometer.add(stamp, rows)
-        if self.frames % self._stride == 0:
+        if self.figures.frames % self._stride == 0:
             self._probe(tally, stamp, way_m, image, scorer, correspondence)
             if not self._moments or abs(stamp - self._moments[-1].stamp) >= _HELD_EVERY_S * 1e9:
                 self._moments.append(_Moment(stamp, radar, truth, way_m))
         self._windows.add(stamp, way_m, image, radar, correspondence)
-        self.frames += 1
+        self.figures.frames += 1
         return correspondence
 
     def missing(self) -> dict[str, str]:
@@ -175,20 +145,20 @@ class DriveEvaluation:
         return self._model.infer(image, radar, self._intrinsics)
 
     def _margin(self, image: NDArray[np.uint8]) -> tuple[float, float]:
-        return image.shape[1] / self.grid[1], image.shape[0] / self.grid[0]
+        return image.shape[1] / self._grid[1], image.shape[0] / self._grid[0]
 
     def _score_framewise(
         self, scorer: _Scorer, image: NDArray[np.uint8], correspondence: Correspondence
     ) -> None:
         """Score the baselines that cost no inference: on every frame."""
         returns, size = correspondence.returns, (image.shape[0], image.shape[1])
-        count, tallies = len(returns), self.baselines
-        scorer.score(tallies['centre'], baselines.centre(count, size, self.grid))
-        scorer.score(tallies['image_only'], baselines.image_only(image, count, self.grid))
+        count, tallies = len(returns), self.figures.baselines
+        scorer.score(tallies['centre'], baselines.centre(count, size, self._grid))
+        scorer.score(tallies['image_only'], baselines.image_only(image, count, self._grid))
         prior = getattr(correspondence, 'prior_pixel', None)
         scorer.score(
             tallies['radar_only'],
-            baselines.radar_only(returns, size, self.grid, self._intrinsics, prior),
+            baselines.radar_only(returns, size, self._grid, self._intrinsics, prior),
         )
         scorer.score(tallies['rcs'], Answer(likelihood=rcs_likelihood(returns.rcs)))
 
@@ -205,11 +175,11 @@ class DriveEvaluation:
         empty = self._infer(image, self._nothing())
         tally.add_empty(empty.heatmap, (image.shape[0], image.shape[1]))
         if scorer is not None:
-            scorer.score(self.baselines['empty_radar'], Answer(heatmap=empty.heatmap))
-        if scorer is not None and self.fixed is not None:
-            shape = raster_shape(*image.shape[:2])
-            if self.fixed.raster == shape:
-                self.fixed.add_truth(scorer.truth, scorer.source, scorer.positive)
+            scorer.score(self.figures.baselines['empty_radar'], Answer(heatmap=empty.heatmap))
+        fixed = self.figures.fixed
+        shape = raster_shape(*image.shape[:2])
+        if scorer is not None and fixed is not None and fixed.raster == shape:
+            fixed.add_truth(scorer.truth, scorer.source, scorer.positive)
         others = self._moments_away(stamp, MISMATCH_S)
         # A car that stands sees the same at every moment: nothing is misaligned.
         others = [other for other in others if way_m - other.way_m >= MOVED_M]
@@ -253,73 +223,14 @@ class DriveEvaluation:
             pixel = None
             if len(swapped.returns):
                 pixel = swapped.pixel[self._rng.integers(len(swapped.returns), size=count)]
-            scorer.score(self.baselines['another_radar'], Answer(swapped.heatmap, pixel))
+            scorer.score(self.figures.baselines['another_radar'], Answer(swapped.heatmap, pixel))
         if other.truth is not None:
             source = other.truth.source_of(swapped.returns, self._by_row)
             there = _Scorer(other.truth, source, self._margin(image), self._intrinsics)
             there.score(
-                self.baselines['another_image'],
+                self.figures.baselines['another_image'],
                 Answer(pixel=swapped.pixel, likelihood=swapped.likelihood),
             )
-
-    def merge(self, other: DriveEvaluation) -> None:
-        """Add another drive's counts (time blocks stay apart, for the confidence intervals)."""
-        self._merged += other.all_blocks
-        for name, tally in self.baselines.items():
-            tally.merge(other.baselines[name])
-        self.oracle_tally.merge(other.oracle_tally)
-        self.has_oracle |= other.has_oracle
-        if self.frames == 0:
-            self.fixed = other.fixed
-        elif self.fixed is not None and other.fixed is not None:
-            if (self.fixed.grid, self.fixed.raster) == (other.fixed.grid, other.fixed.raster):
-                self.fixed.merge(other.fixed)
-            else:
-                self.fixed = None
-        self.frames += other.frames
-        self.frames_with_truth += other.frames_with_truth
-
-    @property
-    def all_blocks(self) -> list[Tally]:
-        """Tallies of this drive's time blocks, and of drives merged into it."""
-        return [*self.blocks.blocks, *self._merged]
-
-    def values(self) -> dict[str, Any]:
-        """Metrics, `heatmap_threshold`, `windows`, `confidence_95`, `baselines`, `oracle`."""
-        blocks = self.all_blocks
-        total = total_of(blocks)
-        result: dict[str, Any] = dict(total.values())
-        result['heatmap_threshold'] = bin_threshold(total.threshold_bin())
-        result['windows'] = window_counts(total)
-        result['confidence_95'] = confidence_95(blocks)
-        figures = {name: tally.values() for name, tally in self.baselines.items()}
-        if self.fixed is not None:
-            figures['best_fixed'] = self.fixed.best_fixed()
-            figures['mean_heatmap'] = self.fixed.mean_heatmap()
-        result['baselines'] = {
-            name: figures[name] for name in baselines.BASELINES if name in figures
-        }
-        result['oracle'] = self.oracle_tally.values() if self.has_oracle else None
-        return result
-
-    def curves(self) -> Curves:
-        """Precision over recall, and how often what has a likelihood is a source."""
-        total = total_of(self.all_blocks)
-        recall = precision = oracle_recall = oracle_precision = confidence = frequency = None
-        if total.heat_positive.sum() > 0:
-            precision, recall = precision_recall(total.heat_positive, total.heat_negative)
-            samples, likelihood, positives = total.reliability
-            used = samples > 0
-            confidence, frequency = (
-                likelihood[used] / samples[used],
-                positives[used] / samples[used],
-            )
-        held = self.oracle_tally
-        if held.heat_positive.sum() > 0:
-            oracle_precision, oracle_recall = precision_recall(
-                held.heat_positive, held.heat_negative
-            )
-        return Curves(recall, precision, oracle_recall, oracle_precision, confidence, frequency)
 
 
 class _Scorer:

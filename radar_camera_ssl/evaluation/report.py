@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from radar_camera_ssl.evaluation.drive import Curves
+from radar_camera_ssl.evaluation.drive_figures import Curves
 from radar_camera_ssl.evaluation.summary import HEADLINES, best_baseline, format_figure
 
 _STYLE = """

@@ -42,7 +42,7 @@ def test_arrays_are_scored_without_a_bag(model: CorrespondenceModel) -> None:
     evaluation = DriveEvaluation(model, blind_stride=1)
     for index in range(20):
         evaluation.add(*frame(index))
-    values = evaluation.values()
+    values = evaluation.figures.values()
     assert values['pointing_accuracy'] == 1.0
     assert values['ghost_auroc'] == 1.0
     assert values['oracle'] is None
@@ -62,10 +62,10 @@ def test_another_drive_gives_misaligned_pairs_at_once(model: CorrespondenceModel
     other = [frame(100)[2]]
     evaluation = DriveEvaluation(model, other_drive=other)
     evaluation.add(*frame(0))
-    assert evaluation.values()['mismatch_auroc'] is not None
+    assert evaluation.figures.values()['mismatch_auroc'] is not None
     alone = DriveEvaluation(model)
     alone.add(*frame(0))
-    assert alone.values()['mismatch_auroc'] is None
+    assert alone.figures.values()['mismatch_auroc'] is None
 
 
 def test_frames_close_in_time_are_not_called_misaligned(model: CorrespondenceModel) -> None:
@@ -73,8 +73,8 @@ def test_frames_close_in_time_are_not_called_misaligned(model: CorrespondenceMod
     for index in range(4):
         _, image, points, truth = frame(index)
         evaluation.add(index * SECOND // 10, image, points, truth)
-    assert evaluation.values()['mismatch_auroc'] is None
-    assert evaluation.values()['baselines']['another_radar']['heatmap_ap'] is None
+    assert evaluation.figures.values()['mismatch_auroc'] is None
+    assert evaluation.figures.values()['baselines']['another_radar']['heatmap_ap'] is None
 
 
 def test_truth_of_another_size_is_refused(model: CorrespondenceModel) -> None:
@@ -88,7 +88,7 @@ def test_empty_radar_frames_are_valid(model: CorrespondenceModel) -> None:
     stamp, image, _, truth = frame(0)
     nothing = FrameTruth(truth.instances, np.zeros(0, np.uint16))
     evaluation.add(stamp, image, RadarPoints.empty(), nothing)
-    values = evaluation.values()
+    values = evaluation.figures.values()
     assert values['pointing_accuracy'] is None
     assert values['heatmap_ap'] is None
     assert values['ece'] == pytest.approx(0.0, abs=1e-3)
@@ -100,8 +100,8 @@ def test_merged_drives_are_those_of_all_frames(model: CorrespondenceModel) -> No
         stamp, image, points, truth = frame(index)
         whole.add(stamp, image, points, truth)
         parts[index // 4].add(stamp, image, points, truth)
-    parts[0].merge(parts[1])
-    together, apart = whole.values(), parts[0].values()
+    parts[0].figures.merge(parts[1].figures)
+    together, apart = whole.figures.values(), parts[0].figures.values()
     for key in METRIC_KEYS:
         if key != 'mismatch_auroc':  # pairs are drawn at random
             assert together[key] == pytest.approx(apart[key]), key
@@ -117,6 +117,6 @@ def test_drives_that_differ_in_grid_lose_only_the_fixed_maps(
     stamp, image, points, truth = frame(1)
     wide = FrameTruth(np.repeat(truth.instances, 2, axis=1), truth.return_instance)
     second.add(stamp, np.repeat(image, 2, axis=1), points, wide)
-    first.merge(second)
-    assert first.values()['pointing_accuracy'] is not None
-    assert first.values()['baselines'].keys() & {'best_fixed', 'mean_heatmap'} == set()
+    first.figures.merge(second.figures)
+    assert first.figures.values()['pointing_accuracy'] is not None
+    assert first.figures.values()['baselines'].keys() & {'best_fixed', 'mean_heatmap'} == set()

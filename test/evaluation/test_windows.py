@@ -216,7 +216,7 @@ def test_a_cube_is_told_misaligned_but_cannot_be_turned(tiny_cube_model: Path) -
         cube = rng.normal(0, 3, model.metadata.radar.shape).astype(np.float32)
         image = np.zeros((240, 320, 3), np.uint8)
         evaluation.add(index * SECOND // 2, image, cube, None)
-    values = evaluation.values()
+    values = evaluation.figures.values()
     assert values['mismatch_auroc_2s'] is not None
     assert values['yaw_alarm_auroc'] is None
     assert 'radar points' in evaluation.missing()['yaw_alarm_auroc']

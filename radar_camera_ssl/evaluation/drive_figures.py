@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is counted of a drive, and of drives merged into it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radar_camera_ssl.evaluation import baselines
+from radar_camera_ssl.evaluation.histograms import bin_threshold, precision_recall
+from radar_camera_ssl.evaluation.metrics import Tally
+from radar_camera_ssl.evaluation.time_blocks import BlockedTally, confidence_95, total_of
+from radar_camera_ssl.evaluation.windows import window_counts
+
+_FRAMEWISE_BASELINES = (
+    'centre',
+    'image_only',
+    'empty_radar',
+    'radar_only',
+    'another_image',
+    'another_radar',
+    'rcs',
+)
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Points of the curves behind the figures, each in [0, 1]; None where not measured."""
+
+    recall: NDArray[np.float64] | None = None
+    precision: NDArray[np.float64] | None = None
+    oracle_recall: NDArray[np.float64] | None = None
+    oracle_precision: NDArray[np.float64] | None = None
+    confidence: NDArray[np.float64] | None = None
+    frequency: NDArray[np.float64] | None = None
+
+
+class DriveFigures:
+    """Counts of the model, of its baselines and of the oracle: they add up, and can be pickled."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self.frames_with_truth = 0
+        self.has_oracle = False
+        self.blocks = BlockedTally()
+        self.baselines = {name: Tally() for name in _FRAMEWISE_BASELINES}
+        self.oracle_tally = Tally()
+        self.fixed: baselines.FixedMaps | None = None
+        self._merged: list[Tally] = []
+
+    def merge(self, other: DriveFigures) -> None:
+        """Add another drive's counts (time blocks stay apart, for the confidence intervals)."""
+        self._merged += other.all_blocks
+        for name, tally in self.baselines.items():
+            tally.merge(other.baselines[name])
+        self.oracle_tally.merge(other.oracle_tally)
+        self.has_oracle |= other.has_oracle
+        if self.frames == 0:
+            self.fixed = other.fixed
+        elif self.fixed is not None and other.fixed is not None:
+            if (self.fixed.grid, self.fixed.raster) == (other.fixed.grid, other.fixed.raster):
+                self.fixed.merge(other.fixed)
+            else:
+                self.fixed = None
+        self.frames += other.frames
+        self.frames_with_truth += other.frames_with_truth
+
+    @property
+    def all_blocks(self) -> list[Tally]:
+        """Tallies of this drive's time blocks, and of drives merged into it."""
+        return [*self.blocks.blocks, *self._merged]
+
+    def values(self) -> dict[str, Any]:
+        """Metrics, `heatmap_threshold`, `windows`, `confidence_95`, `baselines`, `oracle`."""
+        blocks = self.all_blocks
+        total = total_of(blocks)
+        result: dict[str, Any] = dict(total.values())
+        result['heatmap_threshold'] = bin_threshold(total.threshold_bin())
+        result['windows'] = window_counts(total)
+        result['confidence_95'] = confidence_95(blocks)
+        figures = {name: tally.values() for name, tally in self.baselines.items()}
+        if self.fixed is not None:
+            figures['best_fixed'] = self.fixed.best_fixed()
+            figures['mean_heatmap'] = self.fixed.mean_heatmap()
+        result['baselines'] = {
+            name: figures[name] for name in baselines.BASELINES if name in figures
+        }
+        result['oracle'] = self.oracle_tally.values() if self.has_oracle else None
+        return result
+
+    def curves(self) -> Curves:
+        """Precision over recall, and how often what has a likelihood is a source."""
+        total = total_of(self.all_blocks)
+        recall = precision = oracle_recall = oracle_precision = confidence = frequency = None
+        if total.heat_positive.sum() > 0:
+            precision, recall = precision_recall(total.heat_positive, total.heat_negative)
+            samples, likelihood, positives = total.reliability
+            used = samples > 0
+            confidence, frequency = (
+                likelihood[used] / samples[used],
+                positives[used] / samples[used],
+            )
+        held = self.oracle_tally
+        if held.heat_positive.sum() > 0:
+            oracle_precision, oracle_recall = precision_recall(
+                held.heat_positive, held.heat_negative
+            )
+        return Curves(recall, precision, oracle_recall, oracle_precision, confidence, frequency)

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one drive's evaluation leaves, and what metrics.json says of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radar_camera_ssl.evaluation import histograms
+from radar_camera_ssl.evaluation.drive_figures import DriveFigures
+from radar_camera_ssl.evaluation.metrics import METRIC_KEYS
+from radar_camera_ssl.evaluation.replay import STAGES
+
+
+@dataclass
+class DriveResult:
+    """Counts of one drive, and of drives merged into it."""
+
+    figures: DriveFigures
+    pairs: int
+    dropped: dict[str, Counter[str]]
+    gap_ms: NDArray[np.float64]
+    latency_ms: dict[str, NDArray[np.float64]]
+    notes: list[str]
+    missing: dict[str, str]
+
+    def merge(self, other: DriveResult) -> None:
+        """Add another drive's counts."""
+        self.figures.merge(other.figures)
+        self.pairs += other.pairs
+        for stream, reasons in other.dropped.items():
+            self.dropped[stream].update(reasons)
+        self.gap_ms = self.gap_ms + other.gap_ms
+        for stage in STAGES:
+            self.latency_ms[stage] = self.latency_ms[stage] + other.latency_ms[stage]
+        self.notes += other.notes
+        self.missing.update(other.missing)
+
+    def values(self) -> dict[str, Any]:
+        """What metrics.json holds of these drives."""
+        values = self.figures.values()
+        told: dict[str, Any] = {key: values.pop(key) for key in METRIC_KEYS}
+        # Recovered from many drives' heatmaps, not computed by this version.
+        told['yaw_error_deg'] = told['time_offset_ms'] = None
+        told['pairs'] = self.pairs
+        told['dropped'] = {stream: dict(reasons) for stream, reasons in self.dropped.items()}
+        told['gap_ms'] = _quantiles(self.gap_ms, median=0.5, p95=0.95)
+        told['latency_ms'] = {
+            stage: _quantiles(self.latency_ms[stage], median=0.5, p99=0.99) for stage in STAGES
+        }
+        told.update(values)
+        missing = {key: why for key, why in self.missing.items() if told.get(key) is None}
+        for key in METRIC_KEYS:
+            if told[key] is None:
+                missing.setdefault(key, 'nothing in the recording to measure it on')
+        missing['yaw_error_deg'] = missing['time_offset_ms'] = 'not computed by this version'
+        told['frames'] = self.figures.frames
+        told['frames_with_truth'] = self.figures.frames_with_truth
+        told['null_because'] = missing
+        told['notes'] = self.notes
+        return told
+
+
+def _quantiles(counts: NDArray[np.float64], **wanted: float) -> dict[str, float | None]:
+    return {name: histograms.magnitude_quantile(counts, q) for name, q in wanted.items()}

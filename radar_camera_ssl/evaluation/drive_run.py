@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One drive from its recording to its counts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from radar_camera_ssl.evaluation.drive import DriveEvaluation
+from radar_camera_ssl.evaluation.drive_result import DriveResult
+from radar_camera_ssl.evaluation.ground_truth import FrameTruth, GroundTruthReader
+from radar_camera_ssl.evaluation.metrics import METRIC_KEYS, WITHOUT_TRUTH
+from radar_camera_ssl.evaluation.oracle import ProjectionOracle
+from radar_camera_ssl.evaluation.outputs import Outputs
+from radar_camera_ssl.evaluation.replay import RadarFrame, Replay, ReplayFrame, decode_radar
+from radar_camera_ssl.inference.model import CorrespondenceModel
+from radar_camera_ssl.sensors.errors import SensorDataError
+from radar_camera_ssl.sensors.geometry import Intrinsics, transform_chain
+from radar_camera_ssl.sensors.recording import Recording, RecordingError
+
+_OTHER_DRIVE_FRAMES = 64
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """How a recording is read.
+
+    slop_s: largest gap of a pair. Topics are found by type where not named. field_aliases: names
+    of radar fields as for `decode_points`. max_pairs: stop a drive early.
+    """
+
+    slop_s: float = 0.05
+    image_topic: str | None = None
+    radar_topic: str | None = None
+    camera_info_topic: str | None = None
+    field_aliases: Mapping[str, str] | None = None
+    max_pairs: int | None = None
+
+
+def evaluate_drive(
+    path: Path,
+    model: CorrespondenceModel,
+    options: EvaluationOptions,
+    other_drive: list[RadarFrame],
+    outputs: Outputs,
+    step: Callable[[], None],
+) -> DriveResult:
+    """Replay one drive, score and draw it.
+
+    other_drive: radar frames of another drive, for misaligned pairs. step: called after each pair.
+    Raises RecordingError for a recording that cannot be used at all.
+    """
+    missing: dict[str, str] = {}
+    notes: list[str] = []
+    with Recording(path) as recording, GroundTruthReader(path) as reader:
+        intrinsics = recording.intrinsics(options.camera_info_topic)
+        replay = Replay(
+            recording,
+            model,
+            options.slop_s,
+            options.image_topic,
+            options.radar_topic,
+            options.field_aliases,
+            options.max_pairs,
+            intrinsics,
+        )
+        if intrinsics is None:
+            missing['column_error_deg'] = missing['column_error_p90_deg'] = 'no camera_info'
+        if not reader.available:
+            why = 'no ground truth in the recording'
+            for key in METRIC_KEYS:
+                if key not in WITHOUT_TRUTH:
+                    missing[key] = why
+        evaluation = None
+        unlabelled = 0
+        for frame in replay:
+            if evaluation is None:
+                oracle = _oracle(recording, intrinsics, frame)
+                if oracle is None:
+                    missing['oracle'] = 'no camera_info, or no transform from radar to camera'
+                    missing['projection_distance_px'] = missing['oracle']
+                evaluation = DriveEvaluation(model, intrinsics, oracle, other_drive)
+            truth = _truth(reader, frame, notes)
+            unlabelled += reader.available and truth is None
+            evaluation.add(
+                frame.image_stamp, frame.image, frame.radar, truth, frame.correspondence
+            )
+            outputs.add(frame)
+            step()
+        if evaluation is None:
+            evaluation = DriveEvaluation(model, intrinsics)
+            notes.append('no pair could be used')
+        missing.update(evaluation.missing())
+    if unlabelled:
+        notes.append(f'{unlabelled} pairs had no ground truth of their stamps')
+    if replay.incomplete:
+        notes.append(f'evaluated up to where the recording breaks off: {replay.incomplete}')
+    return DriveResult(
+        evaluation.figures,
+        replay.pairs,
+        {stream: Counter(reasons) for stream, reasons in replay.dropped.items()},
+        replay.gap_ms,
+        dict(replay.latency_ms),
+        [f'{path.name}: {note}' for note in notes],
+        missing,
+    )
+
+
+def _truth(reader: GroundTruthReader, frame: ReplayFrame, notes: list[str]) -> FrameTruth | None:
+    try:
+        truth = reader.at(frame.image_stamp, frame.radar_stamp)
+    except (ValueError, RecordingError) as error:
+        problem = f'ground truth cannot be read: {error}'
+        if problem not in notes:
+            notes.append(problem)
+        return None
+    if truth is not None and truth.instances.shape != frame.image.shape[:2]:
+        problem = f'ground truth of another size: {truth.instances.shape}'
+        if problem not in notes:
+            notes.append(problem)
+        return None
+    return truth
+
+
+def _oracle(
+    recording: Recording, intrinsics: Intrinsics | None, frame: ReplayFrame
+) -> ProjectionOracle | None:
+    if intrinsics is None:
+        return None
+    optical_from_radar = transform_chain(
+        recording.static_transforms(), frame.image_frame_id, frame.radar_frame_id
+    )
+    if optical_from_radar is None:
+        return None
+    return ProjectionOracle(intrinsics, optical_from_radar)
+
+
+def radar_topic(
+    recording: Recording, model: CorrespondenceModel, options: EvaluationOptions
+) -> str | None:
+    """Topic that holds what the model reads; None where the recording has none."""
+    return options.radar_topic or recording.find_topic(model.metadata.radar.kind)
+
+
+def radar_frames(
+    path: Path, model: CorrespondenceModel, options: EvaluationOptions
+) -> list[RadarFrame]:
+    """Read the first radar frames of another drive; those that cannot be decoded are left out."""
+    frames: list[RadarFrame] = []
+    with Recording(path) as recording:
+        topic = radar_topic(recording, model, options)
+        for _, _, msg in recording.messages([topic] if topic else []):
+            try:
+                frames.append(decode_radar(msg, model.metadata, options.field_aliases))
+            except SensorDataError:
+                continue
+            if len(frames) >= _OTHER_DRIVE_FRAMES:
+                break
+    return frames
