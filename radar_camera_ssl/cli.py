@@ -27,6 +27,7 @@ INPUT_ERRORS = (
     ('radar_camera_ssl.sensors.recording', 'RecordingError'),
     ('radar_camera_ssl.inference.errors', 'ModelError'),
     ('radar_camera_ssl.model_metadata', 'ModelMetadataError'),
+    ('radar_camera_ssl.evaluation.comparison', 'ComparisonError'),
     ('radar_camera_ssl.learning.export', 'ExportError'),
 )
 

@@ -32,9 +32,17 @@ WITHOUT_RADAR = (
     'another_radar',
 )
 WITHOUT_IMAGE = ('radar_only', 'another_image', 'rcs')
-_DEGREES = ('column_error_deg', 'column_error_p90_deg')
-_PIXELS = ('projection_distance_px',)
-_SMALLER_IS_BETTER = (*_DEGREES, *_PIXELS, 'ece', 'lit_area_empty_radar')
+# By the end of the key: digits, unit.
+_UNITS = {'_deg': (2, '°'), '_px': (1, ' px'), '_ms': (1, ' ms')}
+SMALLER_IS_BETTER = (
+    'column_error_deg',
+    'column_error_p90_deg',
+    'ece',
+    'lit_area_empty_radar',
+    'projection_distance_px',
+)
+# Signed: errors to either side.
+NEARER_ZERO_IS_BETTER = ('yaw_error_deg', 'time_offset_ms')
 
 
 def best_baseline(
@@ -44,7 +52,7 @@ def best_baseline(
     known = [(name, value) for name, row in figures.items() if (value := row.get(key)) is not None]
     if not known:
         return None
-    choose = min if key in _SMALLER_IS_BETTER else max
+    choose = min if key in SMALLER_IS_BETTER else max
     return choose(known, key=lambda item: item[1])
 
 
@@ -52,9 +60,20 @@ def format_figure(key: str, value: float | None) -> str:
     """Figure as text, with its unit; a dash for None."""
     if value is None:
         return '–'
-    if key in _DEGREES:
-        return f'{value:.2f}°'
-    return f'{value:.1f} px' if key in _PIXELS else f'{value:.3f}'
+    digits, unit = _digits_and_unit(key)
+    return f'{value:.{digits}f}{unit}'
+
+
+def resolution(key: str) -> float:
+    """Smallest difference that `format_figure` shows."""
+    return float(10 ** -_digits_and_unit(key)[0])
+
+
+def _digits_and_unit(key: str) -> tuple[int, str]:
+    for suffix, (digits, unit) in _UNITS.items():
+        if key.endswith(suffix):
+            return digits, unit
+    return 3, ''
 
 
 def figures_table(metrics: dict[str, Any]) -> str:
