@@ -176,7 +176,7 @@ def draw(outputs: Path, out: Path, total: int, progress: Callable[[int, int], No
     from radar_camera_ssl.sensors.camera import decode_image
     from radar_camera_ssl.sensors.recording import Recording
 
-    sampler = MomentSampler()
+    sampler: MomentSampler[Any] = MomentSampler()
     first = None
     with Recording(outputs) as recording, OverlayVideo(out / 'overlay.mp4') as video:
         for _, stamp, msg in _stamped(recording.messages([OVERLAY_TOPIC])):

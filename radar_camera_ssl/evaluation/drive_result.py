@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,18 @@ from numpy.typing import NDArray
 from radar_camera_ssl.evaluation import histograms
 from radar_camera_ssl.evaluation.drive_figures import DriveFigures
 from radar_camera_ssl.evaluation.metrics import METRIC_KEYS
+from radar_camera_ssl.evaluation.outputs import Drawn
 from radar_camera_ssl.evaluation.replay import STAGES
 
 
 @dataclass
 class DriveResult:
-    """Counts of one drive, and of drives merged into it."""
+    """Counts of one drive, and of drives merged into it; can be pickled.
 
+    drawn: what there is to show of this drive alone.
+    """
+
+    path: Path
     figures: DriveFigures
     pairs: int
     dropped: dict[str, Counter[str]]
@@ -27,6 +33,7 @@ class DriveResult:
     latency_ms: dict[str, NDArray[np.float64]]
     notes: list[str]
     missing: dict[str, str]
+    drawn: Drawn
 
     def merge(self, other: DriveResult) -> None:
         """Add another drive's counts."""
@@ -63,6 +70,14 @@ class DriveResult:
         told['null_because'] = missing
         told['notes'] = self.notes
         return told
+
+
+@dataclass(frozen=True)
+class DriveFailure:
+    """A drive that could not be evaluated, and why."""
+
+    path: Path
+    error: str
 
 
 def _quantiles(counts: NDArray[np.float64], **wanted: float) -> dict[str, float | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from radar_camera_ssl.evaluation.drive_result import DriveResult
 from radar_camera_ssl.evaluation.ground_truth import FrameTruth, GroundTruthReader
 from radar_camera_ssl.evaluation.metrics import METRIC_KEYS, WITHOUT_TRUTH
 from radar_camera_ssl.evaluation.oracle import ProjectionOracle
-from radar_camera_ssl.evaluation.outputs import Outputs
+from radar_camera_ssl.evaluation.outputs import DriveOutputs, OutputOptions
 from radar_camera_ssl.evaluation.replay import RadarFrame, Replay, ReplayFrame, decode_radar
 from radar_camera_ssl.inference.model import CorrespondenceModel
 from radar_camera_ssl.sensors.errors import SensorDataError
@@ -39,22 +40,37 @@ class EvaluationOptions:
     max_pairs: int | None = None
 
 
-def evaluate_drive(
-    path: Path,
-    model: CorrespondenceModel,
-    options: EvaluationOptions,
-    other_drive: list[RadarFrame],
-    outputs: Outputs,
-    step: Callable[[], None],
-) -> DriveResult:
-    """Replay one drive, score and draw it.
+@dataclass(frozen=True)
+class DriveJob:
+    """One drive to evaluate; can be pickled, for another process or machine.
 
-    other_drive: radar frames of another drive, for misaligned pairs. step: called after each pair.
+    others: recordings of which the first that can be read gives radar frames for misaligned
+    pairs. part: folder of this drive's outputs, made when needed; None makes none.
+    """
+
+    path: Path
+    others: tuple[Path, ...]
+    options: EvaluationOptions
+    part: Path | None
+    outputs: OutputOptions
+
+
+def evaluate_drive(
+    job: DriveJob, model: CorrespondenceModel, step: Callable[[], None]
+) -> DriveResult:
+    """Replay one drive, score and draw it. step: called after each pair.
+
     Raises RecordingError for a recording that cannot be used at all.
     """
+    path, options = job.path, job.options
+    other_drive = _other_drive(job, model)
     missing: dict[str, str] = {}
     notes: list[str] = []
-    with Recording(path) as recording, GroundTruthReader(path) as reader:
+    with (
+        Recording(path) as recording,
+        GroundTruthReader(path) as reader,
+        DriveOutputs(job.part, path.stem, job.outputs) as outputs,
+    ):
         intrinsics = recording.intrinsics(options.camera_info_topic)
         replay = Replay(
             recording,
@@ -98,6 +114,7 @@ def evaluate_drive(
     if replay.incomplete:
         notes.append(f'evaluated up to where the recording breaks off: {replay.incomplete}')
     return DriveResult(
+        path,
         evaluation.figures,
         replay.pairs,
         {stream: Counter(reasons) for stream, reasons in replay.dropped.items()},
@@ -105,6 +122,7 @@ def evaluate_drive(
         dict(replay.latency_ms),
         [f'{path.name}: {note}' for note in notes],
         missing,
+        outputs.drawn,
     )
 
 
@@ -144,18 +162,25 @@ def radar_topic(
     return options.radar_topic or recording.find_topic(model.metadata.radar.kind)
 
 
-def radar_frames(
+def _other_drive(job: DriveJob, model: CorrespondenceModel) -> list[RadarFrame]:
+    """Radar frames of the first other recording that has any to be read."""
+    for path in job.others:
+        if frames := _radar_frames(path, model, job.options):
+            return frames
+    return []
+
+
+def _radar_frames(
     path: Path, model: CorrespondenceModel, options: EvaluationOptions
 ) -> list[RadarFrame]:
-    """Read the first radar frames of another drive; those that cannot be decoded are left out."""
+    """Read the first radar frames of a recording, as far as they can be read and decoded."""
     frames: list[RadarFrame] = []
-    with Recording(path) as recording:
+    # What is wrong with this recording is said where it is evaluated itself.
+    with suppress(RecordingError), Recording(path) as recording:
         topic = radar_topic(recording, model, options)
         for _, _, msg in recording.messages([topic] if topic else []):
-            try:
+            with suppress(SensorDataError):
                 frames.append(decode_radar(msg, model.metadata, options.field_aliases))
-            except SensorDataError:
-                continue
             if len(frames) >= _OTHER_DRIVE_FRAMES:
                 break
     return frames

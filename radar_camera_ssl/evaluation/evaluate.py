@@ -4,21 +4,22 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from radar_camera_ssl.evaluation.drive_run import (
-    EvaluationOptions,
-    evaluate_drive,
-    radar_frames,
-    radar_topic,
-)
-from radar_camera_ssl.evaluation.outputs import Outputs
+from radar_camera_ssl.evaluation.drive_figures import Curves
+from radar_camera_ssl.evaluation.drive_result import DriveFailure, DriveResult
+from radar_camera_ssl.evaluation.drive_run import DriveJob, EvaluationOptions, radar_topic
+from radar_camera_ssl.evaluation.jobs import Outcome, evaluate_in_processes, evaluate_in_turn
+from radar_camera_ssl.evaluation.outputs import OutputOptions
 from radar_camera_ssl.evaluation.report import write_report
-from radar_camera_ssl.evaluation.video import MomentSampler, contact_sheet
+from radar_camera_ssl.evaluation.result_folder import ResultFolder
+from radar_camera_ssl.evaluation.video import Picture, contact_sheet
 from radar_camera_ssl.inference.model import CorrespondenceModel
-from radar_camera_ssl.sensors.recording import Recording
+from radar_camera_ssl.sensors.recording import Recording, RecordingError
 
 METRICS_SCHEMA = 1
 
@@ -34,50 +35,71 @@ def evaluate_bags(
     overlay: bool = True,
     progress: Progress | None = None,
     options: EvaluationOptions | None = None,
+    jobs: int = 1,
 ) -> dict[str, Any]:
     """Run a model over recordings and measure it; returns what metrics.json holds.
 
     out: folder for metrics.json, report.html, with `overlay` also overlay.mp4 and overlay.png,
     with `record` also recorded/<name of the bag>, a bag of heatmaps and reflections; None writes
     nothing. options overrides slop_s. progress: called with pairs done and radar frames in all.
+    jobs: recordings evaluated at once, each in a process of its own, when the model is given as
+    a file; nothing but `latency_ms` depends on it.
 
     Every figure is None where a recording lacks what it needs; `null_because` says what. Keys are
     those of `METRIC_KEYS` (defined in `Tally.values`) with `confidence_95`, `baselines`, `oracle`,
     then `pairs`, `dropped`, `gap_ms` (absolute), `latency_ms`, `windows` (how many of each kind
-    the window figures rest on), and `bags` with the same per drive.
+    the window figures rest on), `bags` with the same per drive, and `failed_bags`.
     Figures over several drives are pooled over their frames and returns, not averaged.
 
-    Raises ModelError for a model and RecordingError for a recording that cannot be used, and
-    ValueError without recordings.
+    Of several recordings those that cannot be used are named in `failed_bags`. Raises ModelError
+    for a model and RecordingError for a recording (when there is one, or none of several) that
+    cannot be used, and ValueError without recordings.
     """
     if not bags:
         raise ValueError('no recordings to evaluate')
-    if isinstance(model, str | Path):
-        model = CorrespondenceModel.load(model)
     options = options or EvaluationOptions(slop_s=slop_s)
-    paths = [Path(bag) for bag in bags]
-    folder = None if out is None else Path(out)
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-    sampler = MomentSampler()
-    results = []
-    with Outputs(folder, paths, overlay, record, sampler) as outputs:
-        total = _count_radar(paths, model, options) if progress else 0
-        done = 0
+    # As the processes see them, wherever they start; `.` gets its name.
+    paths = [Path(os.path.abspath(bag)) for bag in bags]
+    wanted = OutputOptions(overlay, record)
+    results = None if out is None else ResultFolder(Path(out), paths, wanted)
+    model_file = None if isinstance(model, CorrespondenceModel) else Path(model)
+    if isinstance(model, Path | str):
+        model = CorrespondenceModel.load(model)
+    if jobs > 1 and model_file is None:
+        raise ValueError('several jobs need the model as a file')
+    with results or nullcontext():
+        work = [
+            DriveJob(
+                path,
+                tuple(other for other in (*paths[i + 1 :], *paths[:i]) if other != path),
+                options,
+                results.part(i) if results else None,
+                wanted,
+            )
+            for i, path in enumerate(paths)
+        ]
+        steps = _Steps(progress, _count_radar(paths, model, options) if progress else 0)
+        if min(jobs, len(work)) == 1 or model_file is None:
+            outcomes = evaluate_in_turn(work, model, steps)
+        else:
+            outcomes = evaluate_in_processes(work, model_file, jobs, steps)
+        metrics, merged = _metrics(outcomes, model, options)
+        if results is not None:
+            drawn = {i: o.drawn for i, o in enumerate(outcomes) if isinstance(o, DriveResult)}
+            _write(results, metrics, merged.figures.curves(), results.join(drawn), overlay)
+    return metrics
 
-        def step() -> None:
-            nonlocal done
-            done += 1
-            if progress is not None:
-                progress(done, max(total, done))
 
-        for i, path in enumerate(paths):
-            other = paths[(i + 1) % len(paths)]
-            foreign = radar_frames(other, model, options) if other != path else []
-            outputs.begin(path)
-            results.append(evaluate_drive(path, model, options, foreign, outputs, step))
-
-    per_drive = [{'bag': path.name, **r.values()} for path, r in zip(paths, results, strict=True)]
+def _metrics(
+    outcomes: Sequence[Outcome], model: CorrespondenceModel, options: EvaluationOptions
+) -> tuple[dict[str, Any], DriveResult]:
+    """What metrics.json holds, and the counts of all drives that could be evaluated."""
+    results = [outcome for outcome in outcomes if isinstance(outcome, DriveResult)]
+    failures = [outcome for outcome in outcomes if isinstance(outcome, DriveFailure)]
+    if not results:
+        told = '; '.join(failure.error for failure in failures)
+        raise RecordingError(f'none of {len(failures)} bags could be evaluated: {told}')
+    per_drive = [{'bag': result.path.name, **result.values()} for result in results]
     merged = results[0]
     for result in results[1:]:
         merged.merge(result)
@@ -92,16 +114,40 @@ def evaluate_bags(
         'slop_s': options.slop_s,
         **merged.values(),
         'bags': per_drive,
+        'failed_bags': [{'bag': f.path.name, 'error': f.error} for f in failures],
     }
-    if folder is not None:
-        text = json.dumps(metrics, indent=2, allow_nan=False)
-        (folder / 'metrics.json').write_text(text + '\n', encoding='utf-8')
-        moments = sampler.moments()
-        if overlay and moments:
-            contact_sheet(moments, folder / 'overlay.png')
-        curves = merged.figures.curves()
-        write_report(folder / 'report.html', metrics, curves, moments, overlay)
-    return metrics
+    return metrics, merged
+
+
+def _write(
+    results: ResultFolder,
+    metrics: dict[str, Any],
+    curves: Curves,
+    moments: list[tuple[float, Picture]],
+    overlay: bool,
+) -> None:
+    """Write the files of results, metrics.json last."""
+    if overlay and moments:
+        with results.file('overlay.png') as path:
+            contact_sheet(moments, path)
+    with results.file('report.html') as path:
+        write_report(path, metrics, curves, moments, overlay)
+    with results.file('metrics.json') as path:
+        path.write_text(json.dumps(metrics, indent=2, allow_nan=False) + '\n', encoding='utf-8')
+
+
+class _Steps:
+    """Adds up the pairs that all drives have done."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress = progress
+        self._total = total
+        self._done = 0
+
+    def __call__(self, done: int) -> None:
+        self._done += done
+        if self._progress is not None:
+            self._progress(self._done, max(self._total, self._done))
 
 
 def _count_radar(
@@ -109,7 +155,8 @@ def _count_radar(
 ) -> int:
     total = 0
     for path in paths:
-        with Recording(path) as recording:
+        # What is wrong with it is said when it is evaluated.
+        with suppress(RecordingError), Recording(path) as recording:
             topic = radar_topic(recording, model, options)
             count = recording.message_counts.get(topic, 0) if topic else 0
             total += min(count, options.max_pairs or count)

@@ -1,49 +1,68 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an evaluation draws and records of the frames that pass."""
+"""What one drive's evaluation draws and records of the frames that pass."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from radar_camera_ssl.evaluation.record import OutputRecorder
 from radar_camera_ssl.evaluation.replay import ReplayFrame
-from radar_camera_ssl.evaluation.video import MomentSampler, OverlayVideo
+from radar_camera_ssl.evaluation.video import MomentSampler, OverlayVideo, jpeg_of
 from radar_camera_ssl.inference.overlay import draw_overlay
 
-
-def _recorded(folder: Path, paths: Sequence[Path]) -> dict[Path, Path]:
-    """Where each drive's answers go; raises FileExistsError before anything has been computed."""
-    targets: dict[Path, Path] = {}
-    for path in paths:
-        target = folder / 'recorded' / path.stem
-        if target.exists() or target in targets.values():
-            raise FileExistsError(f'{target} exists already: --record does not overwrite a bag')
-        targets[path] = target
-    return targets
+# In a drive's part folder; `ResultFolder` puts the parts together.
+VIDEO = 'overlay.mp4'
+RECORDED = 'recorded'
 
 
-class Outputs:
-    """Draws and records frames while they pass; a context manager."""
+@dataclass(frozen=True)
+class OutputOptions:
+    """What is made of the frames besides figures.
 
-    def __init__(
-        self,
-        folder: Path | None,
-        paths: Sequence[Path],
-        overlay: bool,
-        record: bool,
-        sampler: MomentSampler,
-    ) -> None:
-        self._video = OverlayVideo(folder / 'overlay.mp4') if folder and overlay else None
-        self._record_to = _recorded(folder, paths) if folder and record else {}
+    overlay: a video and a sheet of moments. record: a bag of the model's answers.
+    """
+
+    overlay: bool = True
+    record: bool = False
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a drive's outputs are, besides the files in its part folder; can be pickled.
+
+    duration_s: from the first to the last frame. moments: seconds since the first frame, JPEG.
+    """
+
+    duration_s: float = 0.0
+    moments: tuple[tuple[float, bytes], ...] = ()
+
+
+class DriveOutputs:
+    """Draws and records one drive's frames while they pass; a context manager.
+
+    Everything goes into the folder `part`, the drive's own; None draws and records nothing.
+    """
+
+    def __init__(self, part: Path | None, name: str, options: OutputOptions) -> None:
+        self._video: OverlayVideo | None = None
         self._recorder: OutputRecorder | None = None
-        self._sampler = sampler if folder else None
+        self._sampler: MomentSampler[bytes] | None = None
         self._first: int | None = None
-        self._shift = 0
-        self._last = 0
+        self._duration = 0
+        if part is None:
+            return
+        part.mkdir(parents=True, exist_ok=True)
+        self._sampler = MomentSampler()
+        if options.overlay:
+            self._video = OverlayVideo(part / VIDEO)
+        if options.record:
+            self._recorder = OutputRecorder(part / RECORDED / name)
 
-    def __enter__(self) -> Outputs:
+    def __enter__(self) -> DriveOutputs:
+        if self._recorder is not None:
+            self._recorder.__enter__()
         return self
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
@@ -51,33 +70,30 @@ class Outputs:
             if held is not None:
                 held.__exit__(kind, error, trace)
 
-    def begin(self, path: Path) -> None:
-        """Start another drive."""
-        self._first = None
-        if path in self._record_to:
-            if self._recorder is not None:
-                self._recorder.__exit__(None, None, None)
-            self._recorder = OutputRecorder(self._record_to[path])
-            self._recorder.__enter__()
-
     def add(self, frame: ReplayFrame) -> None:
         """Draw and record one frame, as far as anybody wants it."""
         if self._recorder is not None:
             self._recorder.add(frame)
         if self._first is None:
-            # Drives follow one another in the video, whatever their clocks say.
             self._first = frame.image_stamp
-            self._shift = self._last + 100_000_000 if self._last else 0
         since_start = frame.image_stamp - self._first
-        self._last = since_start + self._shift
+        self._duration = max(self._duration, since_start)
         sampled = self._sampler is not None and self._sampler.wants_next
-        drawn = None
-        if self._video is not None or sampled:
-            drawn = draw_overlay(frame.image, frame.correspondence)
-        if self._video is not None and drawn is not None:
-            self._video.add(self._last, drawn)
+        if self._video is None and not sampled:
+            if self._sampler is not None:
+                self._sampler.skip()
+            return
+        drawn = draw_overlay(frame.image, frame.correspondence)
+        if self._video is not None:
+            self._video.add(since_start, drawn)
         if self._sampler is not None:
-            if drawn is not None:
-                self._sampler.add(self._last * 1e-9, drawn)
+            if sampled:
+                self._sampler.add(since_start * 1e-9, jpeg_of(drawn))
             else:
                 self._sampler.skip()
+
+    @property
+    def drawn(self) -> Drawn:
+        """What there is to show, once all frames have passed."""
+        moments = tuple(self._sampler.moments()) if self._sampler is not None else ()
+        return Drawn(self._duration * 1e-9, moments)

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The folder of an evaluation's results: each drive makes a part, the end puts them together."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from radar_camera_ssl.evaluation.outputs import RECORDED, VIDEO, Drawn, OutputOptions
+from radar_camera_ssl.evaluation.video import Picture, join_videos, picture_of, spread
+
+MOMENTS = 6
+# Between two drives in the video.
+_PAUSE_S = 0.1
+
+
+class ResultFolder:
+    """Where results appear, whole or not at all; a context manager.
+
+    Drives write into `part(index)`, a hidden folder each, which is gone at the end: an evaluation
+    that breaks off leaves what was there before it.
+    """
+
+    def __init__(self, folder: Path, drives: Sequence[Path], options: OutputOptions) -> None:
+        """Make the folder; raises FileExistsError for a bag that `record` would overwrite."""
+        self._folder = folder
+        self._parts = folder / '.parts'
+        if options.record:
+            names = [drive.stem for drive in drives]
+            for name in names:
+                target = folder / RECORDED / name
+                if target.exists():
+                    raise FileExistsError(
+                        f'{target} exists already: --record does not overwrite a bag'
+                    )
+                if names.count(name) > 1:
+                    raise FileExistsError(f'several drives would be recorded as {target}')
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def __enter__(self) -> ResultFolder:
+        # What a kill left behind.
+        shutil.rmtree(self._parts, ignore_errors=True)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        shutil.rmtree(self._parts, ignore_errors=True)
+
+    def part(self, index: int) -> Path:
+        """Return the folder for the outputs of the drive of this index; it is not made here."""
+        return self._parts / f'{index:04}'
+
+    def join(self, drawn: dict[int, Drawn]) -> list[tuple[float, Picture]]:
+        """Put together the parts of the drives that have been evaluated, by their index.
+
+        Leaves overlay.mp4 and recorded/<name of the drive>, as far as they were asked for, and
+        returns moments of all drives as (time in the video in s, image).
+        """
+        starts, start_s = {}, 0.0
+        for index in sorted(drawn):
+            starts[index] = start_s
+            start_s += drawn[index].duration_s + _PAUSE_S
+        videos = [
+            (self.part(index) / VIDEO, start)
+            for index, start in starts.items()
+            if (self.part(index) / VIDEO).exists()
+        ]
+        if videos:
+            with self.file(VIDEO) as joined:
+                join_videos(videos, joined)
+        for index in starts:
+            for bag in (self.part(index) / RECORDED).glob('*'):
+                (self._folder / RECORDED).mkdir(exist_ok=True)
+                os.replace(bag, self._folder / RECORDED / bag.name)
+        moments = [
+            (starts[index] + time_s, jpeg)
+            for index in starts
+            for time_s, jpeg in drawn[index].moments
+        ]
+        return [(time_s, picture_of(jpeg)) for time_s, jpeg in spread(moments, MOMENTS)]
+
+    @contextmanager
+    def file(self, name: str) -> Iterator[Path]:
+        """Give a path to write the results' file `name` to: it appears once it is whole."""
+        self._parts.mkdir(exist_ok=True)
+        draft = self._parts / name
+        yield draft
+        os.replace(draft, self._folder / name)
