@@ -24,8 +24,9 @@ from tqdm import tqdm
 from radar_camera_ssl.evaluation.drive import DriveEvaluation
 from radar_camera_ssl.evaluation.drive_figures import DriveFigures
 from radar_camera_ssl.evaluation.ground_truth import GroundTruthReader
-from radar_camera_ssl.evaluation.metrics import Answer, Tally
+from radar_camera_ssl.evaluation.metrics import Tally
 from radar_camera_ssl.evaluation.oracle import ProjectionOracle
+from radar_camera_ssl.evaluation.scoring import Answer
 from radar_camera_ssl.evaluation.time_blocks import BlockedTally, confidence_95, total_of
 from radar_camera_ssl.inference.model import Correspondence, CorrespondenceModel
 from radar_camera_ssl.learning.bag_pairs import BagPairs, BagSource

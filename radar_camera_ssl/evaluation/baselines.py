@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 
 from radar_camera_ssl.evaluation import histograms
 from radar_camera_ssl.evaluation.ground_truth import FrameTruth
-from radar_camera_ssl.evaluation.metrics import METRIC_KEYS, Answer, heatmap_at_raster
+from radar_camera_ssl.evaluation.metrics import METRIC_KEYS
 from radar_camera_ssl.evaluation.oracle import rcs_likelihood, splat
+from radar_camera_ssl.evaluation.scoring import Answer, heatmap_at_raster
 from radar_camera_ssl.sensors.geometry import Intrinsics
 from radar_camera_ssl.sensors.radar_points import RadarPoints
 

@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 from radar_camera_ssl.evaluation import baselines
 from radar_camera_ssl.evaluation.drive_figures import DriveFigures
 from radar_camera_ssl.evaluation.ground_truth import FrameTruth
-from radar_camera_ssl.evaluation.metrics import (
+from radar_camera_ssl.evaluation.metrics import Tally
+from radar_camera_ssl.evaluation.oracle import ProjectionOracle, rcs_likelihood
+from radar_camera_ssl.evaluation.replay import RadarFrame
+from radar_camera_ssl.evaluation.scoring import (
     Answer,
+    FrameScore,
     Prediction,
-    Tally,
     raster_shape,
     sources_at_raster,
 )
-from radar_camera_ssl.evaluation.oracle import ProjectionOracle, rcs_likelihood
-from radar_camera_ssl.evaluation.replay import RadarFrame
 from radar_camera_ssl.evaluation.windows import WindowProbe
 from radar_camera_ssl.inference.model import Correspondence, CorrespondenceModel
 from radar_camera_ssl.model_metadata import CubeInput
@@ -249,7 +250,7 @@ class _Scorer:
         self._margin = margin
         self._intrinsics = intrinsics
 
-    def score(self, tally: Tally, prediction: Prediction) -> None:
-        tally.add_frame(
+    def score(self, tally: Tally, prediction: Prediction) -> FrameScore:
+        return tally.add_frame(
             prediction, self.source, self.truth, self._margin, self._intrinsics, self.positive
         )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from radar_camera_ssl.evaluation.metrics import Answer
+from radar_camera_ssl.evaluation.scoring import Answer
 from radar_camera_ssl.sensors.geometry import Intrinsics, RigidTransform
 from radar_camera_ssl.sensors.radar_points import RadarPoints
 

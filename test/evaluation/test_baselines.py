@@ -6,13 +6,8 @@ import pytest
 
 from radar_camera_ssl.evaluation import baselines
 from radar_camera_ssl.evaluation.ground_truth import FrameTruth
-from radar_camera_ssl.evaluation.metrics import (
-    Answer,
-    Tally,
-    on_source,
-    raster_shape,
-    sources_at_raster,
-)
+from radar_camera_ssl.evaluation.metrics import Tally
+from radar_camera_ssl.evaluation.scoring import Answer, on_source, raster_shape, sources_at_raster
 from radar_camera_ssl.sensors.geometry import Intrinsics
 from radar_camera_ssl.sensors.radar_points import RadarPoints
 

@@ -7,14 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from radar_camera_ssl.evaluation.ground_truth import FrameTruth
-from radar_camera_ssl.evaluation.metrics import (
-    METRIC_KEYS,
-    Answer,
-    Tally,
-    column_error,
-    expected_calibration_error,
-    on_source,
-)
+from radar_camera_ssl.evaluation.metrics import METRIC_KEYS, Tally, expected_calibration_error
+from radar_camera_ssl.evaluation.scoring import Answer, column_error, on_source
 from radar_camera_ssl.evaluation.time_blocks import total_of
 from radar_camera_ssl.sensors.geometry import Intrinsics
 
