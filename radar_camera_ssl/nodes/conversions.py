@@ -17,17 +17,15 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
-from radar_camera_ssl.sensors.geometry import decode_camera_info
-from radar_camera_ssl.sensors.radar_points import POINT_DATATYPES, structured_view
+from radar_camera_ssl.inference.reflections import reflections_table
+from radar_camera_ssl.sensors.camera import JPEG_FORMAT, encode_jpeg
+from radar_camera_ssl.sensors.geometry import scaled_camera
+from radar_camera_ssl.sensors.radar_points import point_fields
 
 if TYPE_CHECKING:
     from radar_camera_ssl.inference.model import Correspondence
 
 LITTLE_ENDIAN = 0
-# Fields of the reflections before and after the input's own.
-POSITION = ('x', 'y', 'z')
-ANSWER = ('u', 'v', 'likelihood')
-POINT_FIELD_OF = {np.dtype(code): number for number, code in POINT_DATATYPES.items()}
 
 
 def stamp_ns(stamp: Time) -> int:
@@ -67,11 +65,8 @@ def compressed_message(image: NDArray[np.uint8], header: Header) -> CompressedIm
 
     Raises ValueError when OpenCV cannot encode it.
     """
-    encoded, buffer = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, 90])
-    if not encoded:
-        raise ValueError(f'image of shape {image.shape} cannot be encoded as JPEG')
-    msg = CompressedImage(header=header, format='bgr8; jpeg compressed bgr8')
-    msg.data = bytes_field(buffer)
+    msg = CompressedImage(header=header, format=JPEG_FORMAT)
+    msg.data = bytes_field(encode_jpeg(image))
     return msg
 
 
@@ -90,87 +85,30 @@ def heatmap_at(
 
 
 def scaled_camera_info(info: CameraInfo, width: int, height: int, header: Header) -> CameraInfo:
-    """Return the CameraInfo of the same view sampled at `width` x `height`.
+    """Return the CameraInfo of the same view sampled at `width` x `height`; see `scaled_camera`.
 
-    Pixel centres: u' = (u + 0.5) * W'/W - 0.5, for K and P. Distortion acts on normalised
-    coordinates and stays. Region of interest and binning are worked into K and P.
     Raises SensorDataError when the input is not calibrated.
     """
-    intrinsics = decode_camera_info(info)
-    scaled = intrinsics.scaled(width, height)
+    scaled, projection = scaled_camera(info, width, height)
     result = CameraInfo(header=header, width=width, height=height)
     result.distortion_model = info.distortion_model
     result.d = info.d
     result.r = info.r
     result.k = scaled.matrix.ravel()
-    # P takes the affine map of pixels that took K to its scaled self, baseline column included.
-    unscaled = np.array(info.k, np.float64).reshape(3, 3)
-    unscaled[2] = 0.0, 0.0, 1.0
-    to_scaled = scaled.matrix @ np.linalg.inv(unscaled)
-    result.p = (to_scaled @ np.array(info.p, np.float64).reshape(3, 4)).ravel()
+    result.p = projection.ravel()
     return result
 
 
-def _fields_of(dtype: np.dtype[Any]) -> list[PointField]:
-    fields = []
-    for name in dtype.names or ():
-        inner, offset = dtype.fields[name][:2]  # type: ignore[index]
-        fields.append(
-            PointField(
-                name=name,
-                offset=int(offset),
-                datatype=POINT_FIELD_OF[inner.base],
-                count=int(np.prod(inner.shape, dtype=int)) if inner.shape else 1,
-            )
-        )
-    return fields
-
-
-def _inputs_own_fields(radar: Any, rows: NDArray[np.int32]) -> dict[str, NDArray[Any]]:
-    """The input's own fields at the rows used, little endian; {} unless a PointCloud2."""
-    if not hasattr(radar, 'point_step'):
-        return {}
-    cloud = structured_view(radar)[rows]
-    names = cloud.dtype.names or ()
-    taken = {*names, *POSITION, *ANSWER}
-    columns = {}
-    for name in names:
-        if name in POSITION:
-            continue
-        free = name
-        if name in ANSWER:
-            free = f'input_{name}'
-            while free in taken:
-                free += '_'
-        columns[free] = cloud[name].astype(cloud.dtype[name].base.newbyteorder('<'))
-    return columns
-
-
 def reflections_message(correspondence: Correspondence, radar: Any) -> PointCloud2:
-    """Return the returns used as a PointCloud2 with the radar's header.
-
-    x y z (float32, m), then the input's own fields (for a cube and a RadarScan: velocity, and
-    for the latter rcs), then u v (px of the camera image) and likelihood. An own field that has
-    one of these last three names is there as input_u, input_v or input_likelihood.
-    """
-    returns = correspondence.returns
-    columns: dict[str, NDArray[Any]] = dict(zip(POSITION, returns.position.T, strict=True))
-    own = _inputs_own_fields(radar, returns.row)
-    if not own and not hasattr(radar, 'point_step'):
-        own = {'velocity': returns.velocity}
-        if hasattr(radar, 'returns'):
-            own['rcs'] = returns.rcs
-    columns |= own
-    columns['u'], columns['v'] = correspondence.pixel.T
-    columns['likelihood'] = correspondence.likelihood
-    dtype = np.dtype([(name, column.dtype, column.shape[1:]) for name, column in columns.items()])
-    cloud = np.empty(len(returns), dtype)
-    for name, column in columns.items():
-        cloud[name] = column
-    msg = PointCloud2(header=radar.header, height=1, width=len(cloud), is_dense=True)
-    msg.fields = _fields_of(dtype)
+    """Return `reflections_table` as a PointCloud2 with the radar's header."""
+    table = reflections_table(correspondence, radar)
+    msg = PointCloud2(header=radar.header, height=1, width=len(table), is_dense=True)
+    msg.fields = [
+        PointField(name=name, offset=offset, datatype=datatype, count=count)
+        for name, offset, datatype, count in point_fields(table.dtype)
+    ]
     msg.is_bigendian = False
-    msg.point_step = dtype.itemsize
-    msg.row_step = dtype.itemsize * len(cloud)
-    msg.data = bytes_field(cloud.view(np.uint8)) if len(cloud) else array('B')
+    msg.point_step = table.dtype.itemsize
+    msg.row_step = table.dtype.itemsize * len(table)
+    msg.data = bytes_field(table.view(np.uint8)) if len(table) else array('B')
     return msg

@@ -30,6 +30,9 @@ class Encoding:
     to_bgr: int | None
 
 
+# What image_transport calls a JPEG of a colour image.
+JPEG_FORMAT = 'bgr8; jpeg compressed bgr8'
+
 # Bayer names differ by one row and column: ROS names the pixels of the first row and column,
 # OpenCV those of the second. yuv422 is UYVY by the definition in sensor_msgs/image_encodings.
 ENCODINGS: dict[str, Encoding] = {
@@ -73,6 +76,20 @@ def decode_image(msg: Any) -> NDArray[np.uint8]:
     `image_corrupt`.
     """
     return _decode_compressed(msg) if hasattr(msg, 'format') else _decode_raw(msg)
+
+
+def encode_jpeg(image: NDArray[np.uint8], quality: int = 90) -> NDArray[np.uint8]:
+    """Encode (H, W, 3) uint8 BGR as a JPEG: (N,) uint8, its bytes.
+
+    Raises ValueError for an array that is no image, or too large for the format.
+    """
+    try:
+        encoded, data = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    except cv2.error:
+        encoded = False
+    if not encoded:
+        raise ValueError(f'image of shape {image.shape} cannot be encoded as JPEG')
+    return np.asarray(data, np.uint8).reshape(-1)
 
 
 def resize_image(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

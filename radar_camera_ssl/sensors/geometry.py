@@ -136,6 +136,21 @@ def decode_camera_info(msg: Any) -> Intrinsics:
     return full.scaled(width // binning[0], height // binning[1])
 
 
+def scaled_camera(msg: Any, width: int, height: int) -> tuple[Intrinsics, NDArray[np.float64]]:
+    """Return intrinsics and P (3, 4) of a CameraInfo's view sampled at `width` x `height`.
+
+    Pixel centres: u' = (u + 0.5) * W'/W - 0.5, for K and P. Distortion acts on normalised
+    coordinates and stays. Region of interest and binning are worked into both. Raises
+    SensorDataError(`camera_info_invalid`).
+    """
+    scaled = decode_camera_info(msg).scaled(width, height)
+    # P takes the affine map of pixels that took K to its scaled self, baseline column included.
+    unscaled = np.array(msg.k if hasattr(msg, 'k') else msg.K, np.float64).reshape(3, 3)
+    unscaled[2] = 0.0, 0.0, 1.0
+    projection = np.array(msg.p if hasattr(msg, 'p') else msg.P, np.float64).reshape(3, 4)
+    return scaled, scaled.matrix @ np.linalg.inv(unscaled) @ projection
+
+
 @dataclass(frozen=True, eq=False)
 class RigidTransform:
     """T_target_source: maps points of the source frame to the target frame.

@@ -14,6 +14,7 @@ from .errors import SensorDataError
 
 # sensor_msgs/PointField datatype to NumPy type.
 POINT_DATATYPES = {1: 'i1', 2: 'u1', 3: 'i2', 4: 'u2', 5: 'i4', 6: 'u4', 7: 'f4', 8: 'f8'}
+_POINT_FIELD_OF = {np.dtype(code): number for number, code in POINT_DATATYPES.items()}
 
 # Names under which drivers publish a quantity, tried in this order, then without regard to case.
 # Of two that a driver offers the raw measurement comes first: the radial velocity as measured
@@ -155,6 +156,19 @@ def structured_view(msg: Any) -> NDArray[Any]:
             f'row_step {row_step}',
         )
     return np.ndarray((height, width), dtype, data, 0, (row_step, point_step)).reshape(-1)
+
+
+def point_fields(dtype: np.dtype[Any]) -> list[tuple[str, int, int, int]]:
+    """Return (name, offset, datatype, count) of each field of a structured, native type.
+
+    These are what a PointField holds, in its order. Raises KeyError for a type that none is for.
+    """
+    fields = []
+    for name in dtype.names or ():
+        inner, offset = dtype.fields[name][:2]  # type: ignore[index]
+        count = int(np.prod(inner.shape, dtype=int)) if inner.shape else 1
+        fields.append((name, int(offset), _POINT_FIELD_OF[inner.base], count))
+    return fields
 
 
 def decode_points(

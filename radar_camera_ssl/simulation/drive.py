@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -14,15 +12,10 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
-from rosbags.interfaces import (
-    Qos,
-    QosDurability,
-    QosHistory,
-    QosLiveliness,
-    QosReliability,
-    QosTime,
-)
-from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+
+from radar_camera_ssl.sensors.bag_writer import BagWriter
+from radar_camera_ssl.sensors.camera import encode_jpeg
+from radar_camera_ssl.sensors.messages import compressed_image, image, serialise
 
 from . import messages
 from .clock import Ticks, sensor_ticks
@@ -75,16 +68,17 @@ class Simulator:
         frame = messages.OPTICAL_FRAME
         if config.compressed:
             topic = messages.COMPRESSED
-            shot = messages.compressed_image(stamp_ns, frame, picture.image, config.jpeg_quality)
+            jpeg = encode_jpeg(picture.image, config.jpeg_quality)
+            shot = compressed_image(stamp_ns, frame, jpeg)
         else:
             topic = messages.IMAGE
-            shot = messages.image(stamp_ns, frame, picture.image, 'bgr8')
+            shot = image(stamp_ns, frame, picture.image, 'bgr8')
         made = [(topic, shot)]
         made.append((messages.CAMERA_INFO, messages.camera_info(stamp_ns, self._intrinsics)))
         if config.ground_truth:
-            truth = messages.image(stamp_ns, frame, picture.instances, '16UC1')
+            truth = image(stamp_ns, frame, picture.instances, '16UC1')
             made.append((messages.INSTANCES, truth))
-        return [(topic, messages.serialise(topic, message)) for topic, message in made]
+        return [(topic, serialise(message)) for topic, message in made]
 
     def radar_messages(self, number: int, stamp_s: float) -> list[tuple[str, bytes]]:
         """Make points, their ground truth and the cube of one radar frame."""
@@ -98,9 +92,8 @@ class Simulator:
         if config.cube:
             cube = power_cube(echoes, state.ego.speed, config.radar, config.seed, number)
             encoding = f'32FC{cube.shape[2]}'
-            image = messages.image(stamp_ns, messages.RADAR_FRAME, cube, encoding)
-            made.append((messages.CUBE, image))
-        return [(topic, messages.serialise(topic, message)) for topic, message in made]
+            made.append((messages.CUBE, image(stamp_ns, messages.RADAR_FRAME, cube, encoding)))
+        return [(topic, serialise(message)) for topic, message in made]
 
     def run(self, job: _Job) -> list[tuple[str, bytes]]:
         """Make the messages of one frame of one sensor."""
@@ -129,21 +122,8 @@ def simulate_drive(
     The bag appears under its name only when it is whole. Raises FileExistsError where `out`
     exists and force is not set, ValueError for a configuration that cannot be simulated.
     """
-    out = Path(out)
-    if out.exists() and not force:
-        raise FileExistsError(f'{out} exists')
-    if out.exists() and not (out.is_dir() and (out / 'metadata.yaml').exists()):
-        raise FileExistsError(f'{out} exists and is no bag: not overwritten')
-    workshop = out.parent / f'.{out.name}.{os.getpid()}.partial'
-    workshop.mkdir(parents=True)
-    try:
-        summary = _write(workshop / out.name, config, progress, workers)
-        if out.exists():
-            shutil.rmtree(out)
-        (workshop / out.name).rename(out)
-    finally:
-        shutil.rmtree(workshop, ignore_errors=True)
-    return DriveSummary(out, summary.theme, summary.light, summary.sources, summary.messages)
+    with BagWriter(out, replace=force) as bag:
+        return _write(bag, config, progress, workers)
 
 
 def _jobs(config: DriveConfig) -> list[_Job]:
@@ -159,7 +139,7 @@ def _jobs(config: DriveConfig) -> list[_Job]:
 
 
 def _write(
-    path: Path,
+    bag: BagWriter,
     config: DriveConfig,
     progress: Callable[[int, int], object] | None,
     workers: int,
@@ -167,52 +147,25 @@ def _write(
     simulator = Simulator(config)
     jobs = _jobs(config)
     counts: Counter[str] = Counter()
-    writer = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
-    writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
-    with writer:
-        connections = {
-            topic: writer.add_connection(
-                topic,
-                messages.TYPES[topic],
-                typestore=messages.typestore,
-                offered_qos_profiles=[_qos(topic in messages.LATCHED)],
-            )
-            for topic in messages.topics(config)
-        }
+    for topic in messages.topics(config):
+        bag.add_topic(topic, messages.TYPES[topic], latched=topic in messages.LATCHED)
 
-        def put(topic: str, arrival_ns: int, data: bytes) -> None:
-            writer.write(connections[topic], arrival_ns, data)
-            counts[topic] += 1
+    def put(topic: str, arrival_ns: int, data: bytes) -> None:
+        bag.write(topic, arrival_ns, data)
+        counts[topic] += 1
 
-        start_ns = to_ns(config, 0.0)
-        rig = messages.static_transforms(start_ns, config)
-        put(messages.TF_STATIC, start_ns, messages.serialise(messages.TF_STATIC, rig))
-        if config.cube:
-            axes = messages.serialise(messages.CUBE_INFO, messages.cube_info(config))
-            put(messages.CUBE_INFO, start_ns, axes)
-        for done, (job, made) in enumerate(_made(simulator, jobs, workers), start=1):
-            for topic, data in made:
-                put(topic, job.arrival_ns, data)
-            if progress is not None:
-                progress(done, len(jobs))
+    start_ns = to_ns(config, 0.0)
+    put(messages.TF_STATIC, start_ns, serialise(messages.static_transforms(start_ns, config)))
+    if config.cube:
+        put(messages.CUBE_INFO, start_ns, serialise(messages.cube_info(config)))
+    for done, (job, made) in enumerate(_made(simulator, jobs, workers), start=1):
+        for topic, data in made:
+            put(topic, job.arrival_ns, data)
+        if progress is not None:
+            progress(done, len(jobs))
     light = simulator.renderer.light.kind
     scene = simulator.scene
-    return DriveSummary(path, scene.theme_name, light, scene.sources, dict(counts))
-
-
-def _qos(latched: bool) -> Qos:
-    forever = QosTime(2147483647, 4294967295)
-    return Qos(
-        history=QosHistory.KEEP_LAST,
-        depth=1 if latched else 10,
-        reliability=QosReliability.RELIABLE,
-        durability=QosDurability.TRANSIENT_LOCAL if latched else QosDurability.VOLATILE,
-        deadline=forever,
-        lifespan=forever,
-        liveliness=QosLiveliness.AUTOMATIC,
-        liveliness_lease_duration=forever,
-        avoid_ros_namespace_conventions=False,
-    )
+    return DriveSummary(bag.path, scene.theme_name, light, scene.sources, dict(counts))
 
 
 def _made(

@@ -15,6 +15,7 @@ from toy_bags import points, write_bag, write_toy_bag
 from radar_camera_ssl.learning.bag_pairs import BagSource
 from radar_camera_ssl.learning.network import STRIDE
 from radar_camera_ssl.learning.rig import PIXELS, Rig, input_size, read_rig
+from radar_camera_ssl.sensors.messages import image as image_message
 from radar_camera_ssl.sensors.recording import RecordingError
 from radar_camera_ssl.simulation import messages
 
@@ -45,7 +46,7 @@ def test_the_bags_that_lack_what_is_wanted_are_named(bags):
 
 def test_images_of_two_shapes_are_not_one_rig(bags, tmp_path):
     stamp = 10**9
-    wide = messages.image(stamp, 'camera', np.zeros((9, 32, 3), np.uint8), 'bgr8')
+    wide = image_message(stamp, 'camera', np.zeros((9, 32, 3), np.uint8), 'bgr8')
     returns = points(stamp, np.ones((1, 4), np.float32))
     made = [(messages.IMAGE, stamp, wide), (messages.POINTS, stamp, returns)]
     other = write_bag(tmp_path / 'wide', made)
@@ -55,7 +56,7 @@ def test_images_of_two_shapes_are_not_one_rig(bags, tmp_path):
 
 def test_a_bag_without_a_good_image_is_refused(tmp_path):
     stamp = 10**9
-    image = messages.image(stamp, 'camera', np.zeros((9, 32, 3), np.uint8), 'bgr8')
+    image = image_message(stamp, 'camera', np.zeros((9, 32, 3), np.uint8), 'bgr8')
     image.encoding = 'unheard of'
     returns = points(stamp, np.ones((1, 4), np.float32))
     bag = write_bag(

@@ -32,6 +32,7 @@ from radar_camera_ssl.learning.bag_pairs import BagSource
 from radar_camera_ssl.learning.drives import Drive
 from radar_camera_ssl.learning.prepare import prepare_drives
 from radar_camera_ssl.learning.shards import SampleFormat, ShardSettings, write_drive
+from radar_camera_ssl.sensors.messages import image as image_message
 from radar_camera_ssl.sensors.recording import Recording, RecordingError
 from radar_camera_ssl.simulation import messages
 
@@ -135,7 +136,7 @@ def test_ground_truth_never_enters_a_shard(tmp_path, monkeypatch):
         return raw_messages(self, topics)
 
     made = list(_messages(1))
-    truth = messages.image(1, 'camera', np.zeros((4, 4), np.uint16), '16UC1')
+    truth = image_message(1, 'camera', np.zeros((4, 4), np.uint16), '16UC1')
     truth.data = np.frombuffer(b'GROUND TRUTH', np.uint8)
     cloud = points(1, np.zeros((2, 4), np.float32))
     cloud.point_step = 10**6
@@ -175,12 +176,12 @@ def _messages(seed: int, frames: int = FRAMES, kinds: str = 'points cube'):
         yield messages.CUBE_INFO, 1, cube_info()
     for stamp, image, returns in toy_frames(seed, frames):
         radar = stamp + GAP_NS
-        yield messages.IMAGE, stamp, messages.image(stamp, 'camera', image, 'bgr8')
+        yield messages.IMAGE, stamp, image_message(stamp, 'camera', image, 'bgr8')
         if 'points' in kinds:
             yield messages.POINTS, radar, points(radar, returns)
         if 'cube' in kinds:
             cube = toy_cube(returns)
-            message = messages.image(radar, 'radar', cube, f'32FC{cube.shape[2]}')
+            message = image_message(radar, 'radar', cube, f'32FC{cube.shape[2]}')
             yield messages.CUBE, radar, message
 
 
@@ -199,7 +200,7 @@ def tampered(change, frame: int, topic: str, seed: int = 1):
 def _another_shape(message):
     cube = np.zeros((8, 12, 8), np.float32)
     stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
-    return messages.image(stamp, 'radar', cube, '32FC8')
+    return image_message(stamp, 'radar', cube, '32FC8')
 
 
 def _linear(message):

@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
 
+from radar_camera_ssl.sensors.messages import image as image_message
+from radar_camera_ssl.sensors.messages import typestore
 from radar_camera_ssl.sensors.radar_cube import CubeAxes
 from radar_camera_ssl.simulation import messages
 
@@ -82,13 +84,13 @@ def write_toy_bag(path: Path, seed: int, frames: int = 30, kinds: str = 'points 
         made.append((messages.CUBE_INFO, 1, cube_info()))
     for stamp, image, returns in toy_frames(seed, frames):
         radar_stamp = stamp + GAP_NS
-        shot = messages.image(stamp, 'camera', image, 'bgr8')
+        shot = image_message(stamp, 'camera', image, 'bgr8')
         made.append((messages.IMAGE, stamp, shot))
         if 'points' in kinds:
             made.append((messages.POINTS, radar_stamp, points(radar_stamp, returns)))
         if 'cube' in kinds:
             cube = toy_cube(returns)
-            message = messages.image(radar_stamp, 'radar', cube, f'32FC{CUBE_SHAPE[2]}')
+            message = image_message(radar_stamp, 'radar', cube, f'32FC{CUBE_SHAPE[2]}')
             made.append((messages.CUBE, radar_stamp, message))
     return write_bag(path, made)
 
@@ -102,7 +104,7 @@ def points(stamp: int, returns: np.ndarray) -> Any:
 
 def cube_info() -> Any:
     """The DiagnosticStatus with the limits of the toy cube's axes."""
-    types = messages.typestore.types
+    types = typestore.types
     pair = types['diagnostic_msgs/msg/KeyValue']
     return types['diagnostic_msgs/msg/DiagnosticStatus'](
         level=0,
@@ -120,9 +122,7 @@ def write_bag(path: Path, made: Iterable[tuple[str, int, Any]]) -> Path:
         for topic, time_ns, message in made:
             kind = message.__msgtype__
             if topic not in connections:
-                connections[topic] = writer.add_connection(
-                    topic, kind, typestore=messages.typestore
-                )
-            data = messages.typestore.serialize_cdr(message, kind)
+                connections[topic] = writer.add_connection(topic, kind, typestore=typestore)
+            data = typestore.serialize_cdr(message, kind)
             writer.write(connections[topic], time_ns, data)
     return path
