@@ -110,6 +110,10 @@ class Tally:
             setattr(self, name, self.counts[start : start + size].reshape(shape))
             start += size
 
+    def __reduce__(self) -> tuple[type[Tally], tuple[FloatArray]]:
+        # The named counts are views: pickled one by one they would part from `counts`.
+        return Tally, (self.counts,)
+
     def merge(self, other: Tally) -> None:
         """Add another tally's counts."""
         self.counts += other.counts

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -195,6 +197,12 @@ def test_merged_tallies_are_those_of_all_frames() -> None:
         for tally in (together, parts[i % 2]):
             tally.add_frame(answer, source, truth, MARGIN, CAMERA)
     assert total_of(parts).values() == pytest.approx(together.values(), nan_ok=True)
+
+
+def test_a_tally_that_was_pickled_goes_on_counting() -> None:
+    tally = pickle.loads(pickle.dumps(scored(scene(1, 2, 0), perfect(scene(1, 2, 0)))))
+    tally.merge(scored(scene(1), Answer(pixel=np.zeros((1, 2)))))
+    assert tally.values()['pointing_accuracy'] == pytest.approx(2 / 3)
 
 
 def test_projection_distance_is_that_of_the_counted_returns() -> None:
