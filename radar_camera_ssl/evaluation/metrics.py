@@ -114,6 +114,10 @@ class Tally:
         # The named counts are views: pickled one by one they would part from `counts`.
         return Tally, (self.counts,)
 
+    def __reduce__(self) -> tuple[type[Tally], tuple[FloatArray]]:
+        # The named arrays are views: pickled one by one they would part from the counts.
+        return Tally, (self.counts,)
+
     def merge(self, other: Tally) -> None:
         """Add another tally's counts."""
         self.counts += other.counts
