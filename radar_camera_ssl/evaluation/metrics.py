@@ -7,6 +7,7 @@ merged by adding them, and a confidence interval is a weighted sum of the tallie
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,7 @@ _LAYOUT: dict[str, tuple[int, ...]] = {
     'misaligned_windows': (histograms.SCORE_BINS,),
     'yaw_none': (histograms.MAGNITUDE_BINS,),
     'yaw_turned': (histograms.MAGNITUDE_BINS,),
+    'retrieval': (3,),  # radar frames; of these, own image first; among the first five
     'projection_distance': (histograms.MAGNITUDE_BINS,),
 }
 _SIZE = sum(int(np.prod(shape)) for shape in _LAYOUT.values())
@@ -65,6 +67,8 @@ METRIC_KEYS = (
     'mismatch_auroc',
     'mismatch_auroc_2s',
     'yaw_alarm_auroc',
+    'retrieval_recall_at_1',
+    'retrieval_recall_at_5',
     'projection_distance_px',
 )
 
@@ -74,6 +78,8 @@ WITHOUT_TRUTH = (
     'mismatch_auroc',
     'mismatch_auroc_2s',
     'yaw_alarm_auroc',
+    'retrieval_recall_at_1',
+    'retrieval_recall_at_5',
     'projection_distance_px',
 )
 
@@ -99,6 +105,7 @@ class Tally:
     misaligned_windows: FloatArray
     yaw_none: FloatArray
     yaw_turned: FloatArray
+    retrieval: FloatArray
     projection_distance: FloatArray
 
     def __init__(self, counts: FloatArray | None = None) -> None:
@@ -112,10 +119,6 @@ class Tally:
 
     def __reduce__(self) -> tuple[type[Tally], tuple[FloatArray]]:
         # The named counts are views: pickled one by one they would part from `counts`.
-        return Tally, (self.counts,)
-
-    def __reduce__(self) -> tuple[type[Tally], tuple[FloatArray]]:
-        # The named arrays are views: pickled one by one they would part from the counts.
         return Tally, (self.counts,)
 
     def merge(self, other: Tally) -> None:
@@ -171,6 +174,16 @@ class Tally:
         held = self.aligned if aligned else self.misaligned
         held[histograms.score_bin(agreement)] += 1
 
+    def add_retrieval(self, own: float, others: Sequence[float]) -> None:
+        """Count where a radar frame's own image stands among others by their agreement.
+
+        Images of equal agreement stand in random order: what is counted is the expectation.
+        """
+        above = sum(other > own for other in others)
+        tied = 1 + sum(other == own for other in others)
+        within = [min(max((k - above) / tied, 0.0), 1.0) for k in (1, 5)]
+        self.retrieval += np.array([1.0, *within])
+
     def add_projection(
         self,
         pixel: NDArray[np.floating[Any]],
@@ -184,21 +197,31 @@ class Tally:
     def values(self) -> dict[str, float | None]:
         """Every metric of METRIC_KEYS; None where nothing was counted that it needs.
 
-        pointing_accuracy: share of the true, visible returns (their source is a real one and has
-            a pixel in the paired image) whose pixel lies on their own source dilated by one grid
-            cell of the model; `_strict`: undilated.
+        A source is a thing that reflects and has a pixel in the image. A return is true and
+        visible when its source is one. Sample points: `raster_shape`. AUROC: `histograms.auroc`.
+
+        pointing_accuracy: share of the true, visible returns whose pixel lies on their own source,
+            dilated by one grid cell of the model; `_strict`: undilated. The pointing game of
+            Zhang et al., "Top-down neural attention by excitation backprop", 2016, per return.
         column_error_deg, column_error_p90_deg: median and 90th percentile over those returns of
             `column_error`, to 0.6 %; below 0.001 degrees reads 0.
-        heatmap_ap: average precision over all sample points of all frames, against the union of
-            the visible sources with a return in the frame; frames without a source count.
-        heatmap_max_f1: best F1 over one threshold for all frames and sample points.
-        ciou: intersection over union of {heatmap >= threshold of heatmap_max_f1} and the sources,
-            mean over frames with a source (Senocak et al., "Learning to localize sound source in
-            visual scenes", 2018, with one annotator and the threshold shared by all frames).
+        heatmap_ap: average precision over all sample points of all frames
+            (`histograms.average_precision`); positive is what lies on a source with a return in
+            this radar frame. A frame without a source counts with nothing but negatives, as Mo
+            and Morgado, "A closer look at weakly-supervised audio-visual source localization",
+            2022, ask. They rank frames, taken as right above an IoU; we rank sample points.
+        heatmap_max_f1: best F1 of the same sample points, over thresholds that all frames share.
+        ciou: |A and G| / (|G| + |A without G|), A the sample points at or above the threshold of
+            heatmap_max_f1, G the positive ones; mean over the frames that have a G. A frame
+            without one has no cIoU; it counts in the choice of the threshold. With the one, exact
+            annotator that we have this is the consensus IoU of Senocak et al., "Learning to
+            localize sound source in visual scenes", 2018, who tell the share of frames above 0.5.
         ghost_auroc: `likelihood` of true, visible returns above that of clutter and ghosts
-            (returns of real sources that the image does not show are left out).
-        ece: expected calibration error of the heatmap, 15 equal bins, weighted by their samples
-            (Guo et al., "On calibration of modern neural networks", 2017).
+            (returns of real things that the image does not show are left out).
+        ece: expected calibration error of the heatmap at the sample points, 15 equal bins
+            weighted by their samples (Naeini et al., "Obtaining well calibrated probabilities
+            using Bayesian binning", 2015; Guo et al., "On calibration of modern neural networks",
+            2017). An answer that is always the prevalence has none: read it beside heatmap_ap.
         lit_area_empty_radar: share of the image at or above the threshold of heatmap_max_f1, or
             above 0.5 without ground truth, when the radar frame is empty: no returns, or a cube of
             noise.
@@ -209,6 +232,10 @@ class Tally:
         yaw_alarm_auroc: |angle| of `inference.alignment.yaw_estimate` over windows of 2 s, of
             radar frames turned by 2 degrees (left and right) above that of the same as they are.
             The angle counts from zero: no zero of the model is measured and subtracted.
+        retrieval_recall_at_1, retrieval_recall_at_5: share of radar frames whose own image has
+            the highest `agreement`, or one of the five highest, of `retrieval.GALLERY` images of
+            the drive (R@K of Hodosh et al., "Framing image description as a ranking task", 2013).
+            Which moments: `retrieval.RetrievalProbe`.
         projection_distance_px: median distance of `pixel` from the return's projection by the
             recording's extrinsics, over returns that these put into the image and the model gives
             a likelihood of 0.5 or more; needs no ground truth.
@@ -233,6 +260,8 @@ class Tally:
             'mismatch_auroc': histograms.auroc(self.aligned, self.misaligned),
             'mismatch_auroc_2s': histograms.auroc(self.aligned_windows, self.misaligned_windows),
             'yaw_alarm_auroc': histograms.auroc(self.yaw_turned, self.yaw_none),
+            'retrieval_recall_at_1': _ratio(self.retrieval[1], self.retrieval[0]),
+            'retrieval_recall_at_5': _ratio(self.retrieval[2], self.retrieval[0]),
             'projection_distance_px': histograms.magnitude_quantile(self.projection_distance, 0.5),
         }
 
