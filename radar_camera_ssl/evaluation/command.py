@@ -27,6 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--record', action='store_true', help='also a bag of heatmaps and reflections'
     )
+    parser.add_argument(
+        '--jobs', type=count, default=1, metavar='N', help='bags evaluated at once, one core each'
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -53,12 +56,15 @@ def run(args: argparse.Namespace) -> int:
             overlay=not args.no_video,
             progress=progress,
             options=options,
+            jobs=args.jobs,
         )
     print(figures_table(metrics))
     for note in metrics['notes']:
         print(f'note: {note}')
     print(f'{metrics["pairs"]} pairs; {args.out / "report.html"}')
+    for failed in metrics['failed_bags']:
+        print(f'not evaluated: {failed["bag"]}: {failed["error"]}', file=sys.stderr)
     if metrics['frames'] == 0:
         print(f'no pair could be evaluated; dropped: {metrics["dropped"]}', file=sys.stderr)
         return 1
-    return 0
+    return 1 if metrics['failed_bags'] else 0
