@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +15,11 @@ from radar_camera_ssl.evaluation.ground_truth import FrameTruth, GroundTruthRead
 from radar_camera_ssl.evaluation.metrics import METRIC_KEYS, WITHOUT_TRUTH
 from radar_camera_ssl.evaluation.oracle import ProjectionOracle
 from radar_camera_ssl.evaluation.outputs import DriveOutputs, OutputOptions
+from radar_camera_ssl.evaluation.recorded_rig import RecordedRig
 from radar_camera_ssl.evaluation.replay import RadarFrame, Replay, ReplayFrame, decode_radar
 from radar_camera_ssl.inference.model import CorrespondenceModel
 from radar_camera_ssl.sensors.errors import SensorDataError
-from radar_camera_ssl.sensors.geometry import Intrinsics, transform_chain
+from radar_camera_ssl.sensors.geometry import transform_chain
 from radar_camera_ssl.sensors.recording import Recording, RecordingError
 
 _OTHER_DRIVE_FRAMES = 64
@@ -66,12 +67,10 @@ def evaluate_drive(
     other_drive = _other_drive(job, model)
     missing: dict[str, str] = {}
     notes: list[str] = []
-    with (
-        Recording(path) as recording,
-        GroundTruthReader(path) as reader,
-        DriveOutputs(job.part, path.stem, job.outputs) as outputs,
-    ):
-        intrinsics = recording.intrinsics(options.camera_info_topic)
+    with Recording(path) as recording, GroundTruthReader(path) as reader, ExitStack() as held:
+        rig = RecordedRig.of(recording, options.camera_info_topic)
+        intrinsics = rig.intrinsics
+        outputs = held.enter_context(DriveOutputs(job.part, path.stem, job.outputs, rig))
         replay = Replay(
             recording,
             model,
@@ -93,7 +92,7 @@ def evaluate_drive(
         unlabelled = 0
         for frame in replay:
             if evaluation is None:
-                oracle = _oracle(recording, intrinsics, frame)
+                oracle = _oracle(rig, frame)
                 if oracle is None:
                     missing['oracle'] = 'no camera_info, or no transform from radar to camera'
                     missing['projection_distance_px'] = missing['oracle']
@@ -142,17 +141,15 @@ def _truth(reader: GroundTruthReader, frame: ReplayFrame, notes: list[str]) -> F
     return truth
 
 
-def _oracle(
-    recording: Recording, intrinsics: Intrinsics | None, frame: ReplayFrame
-) -> ProjectionOracle | None:
-    if intrinsics is None:
+def _oracle(rig: RecordedRig, frame: ReplayFrame) -> ProjectionOracle | None:
+    if rig.intrinsics is None:
         return None
     optical_from_radar = transform_chain(
-        recording.static_transforms(), frame.image_frame_id, frame.radar_frame_id
+        rig.transforms, frame.image_frame_id, frame.radar_frame_id
     )
     if optical_from_radar is None:
         return None
-    return ProjectionOracle(intrinsics, optical_from_radar)
+    return ProjectionOracle(rig.intrinsics, optical_from_radar)
 
 
 def radar_topic(

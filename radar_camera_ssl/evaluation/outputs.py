@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from radar_camera_ssl.evaluation.record import OutputRecorder
+from radar_camera_ssl.evaluation.recorded_rig import RecordedRig
 from radar_camera_ssl.evaluation.replay import ReplayFrame
+from radar_camera_ssl.evaluation.rerun_recording import RerunRecording
 from radar_camera_ssl.evaluation.video import MomentSampler, OverlayVideo, jpeg_of
 from radar_camera_ssl.inference.overlay import draw_overlay
+from radar_camera_ssl.sensors.camera import encode_jpeg
 
 # In a drive's part folder; `ResultFolder` puts the parts together.
 VIDEO = 'overlay.mp4'
@@ -21,11 +25,13 @@ RECORDED = 'recorded'
 class OutputOptions:
     """What is made of the frames besides figures.
 
-    overlay: a video and a sheet of moments. record: a bag of the model's answers.
+    overlay: a video and a sheet of moments. record: a bag of the model's answers. rerun: the .rrd
+    file of a drive, for the same.
     """
 
     overlay: bool = True
     record: bool = False
+    rerun: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -42,13 +48,17 @@ class Drawn:
 class DriveOutputs:
     """Draws and records one drive's frames while they pass; a context manager.
 
-    Everything goes into the folder `part`, the drive's own; None draws and records nothing.
+    Everything but a Rerun recording goes into the folder `part`, the drive's own; None draws and
+    records nothing.
     """
 
-    def __init__(self, part: Path | None, name: str, options: OutputOptions) -> None:
+    def __init__(
+        self, part: Path | None, name: str, options: OutputOptions, rig: RecordedRig
+    ) -> None:
         self._video: OverlayVideo | None = None
-        self._recorder: OutputRecorder | None = None
+        self._recorders: list[OutputRecorder | RerunRecording] = []
         self._sampler: MomentSampler[bytes] | None = None
+        self._held = ExitStack()
         self._first: int | None = None
         self._duration = 0
         if part is None:
@@ -58,34 +68,36 @@ class DriveOutputs:
         if options.overlay:
             self._video = OverlayVideo(part / VIDEO)
         if options.record:
-            self._recorder = OutputRecorder(part / RECORDED / name)
+            self._recorders.append(OutputRecorder(part / RECORDED / name, rig))
+        if options.rerun is not None:
+            self._recorders.append(RerunRecording(options.rerun, name, rig))
 
     def __enter__(self) -> DriveOutputs:
-        if self._recorder is not None:
-            self._recorder.__enter__()
+        with ExitStack() as entered:
+            for kept in (self._video, *self._recorders):
+                if kept is not None:
+                    entered.enter_context(kept)
+            self._held = entered.pop_all()
         return self
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        for held in (self._video, self._recorder):
-            if held is not None:
-                held.__exit__(kind, error, trace)
+        self._held.__exit__(kind, error, trace)
 
     def add(self, frame: ReplayFrame) -> None:
         """Draw and record one frame, as far as anybody wants it."""
-        if self._recorder is not None:
-            self._recorder.add(frame)
         if self._first is None:
             self._first = frame.image_stamp
         since_start = frame.image_stamp - self._first
         self._duration = max(self._duration, since_start)
         sampled = self._sampler is not None and self._sampler.wants_next
-        if self._video is None and not sampled:
-            if self._sampler is not None:
-                self._sampler.skip()
-            return
-        drawn = draw_overlay(frame.image, frame.correspondence)
-        if self._video is not None:
-            self._video.add(since_start, drawn)
+        if self._video is not None or self._recorders or sampled:
+            drawn = draw_overlay(frame.image, frame.correspondence)
+            if self._video is not None:
+                self._video.add(since_start, drawn)
+            if self._recorders:
+                jpeg = encode_jpeg(drawn)
+                for recorder in self._recorders:
+                    recorder.add(frame, jpeg)
         if self._sampler is not None:
             if sampled:
                 self._sampler.add(since_start * 1e-9, jpeg_of(drawn))

@@ -1,48 +1,54 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answers as a bag that opens beside the input in RViz or Foxglove."""
+"""Answers as a bag that opens beside the input in RViz or Foxglove, or without it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
 
+from radar_camera_ssl.evaluation.recorded_rig import RecordedRig
 from radar_camera_ssl.evaluation.replay import ReplayFrame
-from radar_camera_ssl.inference.model import Correspondence
+from radar_camera_ssl.inference.reflections import reflections_table
+from radar_camera_ssl.sensors import messages
+from radar_camera_ssl.sensors.bag_writer import BagWriter
+from radar_camera_ssl.sensors.geometry import scaled_camera
 
 # As the node's topics are called when it runs under its own name.
 HEATMAP_TOPIC = '/reflection_heatmap/output/heatmap'
+CAMERA_INFO_TOPIC = '/reflection_heatmap/output/camera_info'
+OVERLAY_TOPIC = '/reflection_heatmap/output/overlay/compressed'
 REFLECTIONS_TOPIC = '/reflection_heatmap/output/reflections'
-REFLECTION_FIELDS = ('x', 'y', 'z', 'velocity', 'rcs', 'u', 'v', 'likelihood')
-
-_FLOAT32 = 7
+TF_STATIC_TOPIC = '/tf_static'
 
 
 class OutputRecorder:
-    """Writes heatmaps (the images' stamps) and reflections (the radar's) to an MCAP bag.
+    """Writes what the node would publish to an MCAP bag; a context manager.
 
-    A context manager. Messages are logged at the image's stamp, so that a player shows them
-    together with what they answer.
+    Headers are those of the image (heatmap, its camera_info, overlay) and of the radar frame
+    (reflections). Each message lies at the bag time of the input message whose header it has:
+    players and Foxglove go by bag time, which in a recording is when a message arrived, and in
+    one of a replay may be years from its stamp. camera_info and /tf_static are there where the
+    input has them. The bag appears once it is whole.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        """Write to the folder `path`; raises FileExistsError rather than overwrite a bag."""
-        self._path = Path(path)
-        if self._path.exists():
-            raise FileExistsError(f'{self._path} exists already')
-        self._types = get_typestore(Stores.ROS2_JAZZY)
-        self._writer = Writer(self._path, version=9, storage_plugin=StoragePlugin.MCAP)
+    def __init__(self, path: Path | str, rig: RecordedRig) -> None:
+        """Write to the folder `path`; raises FileExistsError rather than overwrite anything."""
+        self._bag = BagWriter(path)
+        self._rig = rig
+        self._frames = 0
 
     def __enter__(self) -> OutputRecorder:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._writer.open()
-        self._heatmap = self._connect(HEATMAP_TOPIC, 'sensor_msgs/msg/Image')
-        self._reflections = self._connect(REFLECTIONS_TOPIC, 'sensor_msgs/msg/PointCloud2')
+        self._bag.__enter__()
+        self._bag.add_topic(HEATMAP_TOPIC, 'sensor_msgs/msg/Image')
+        self._bag.add_topic(OVERLAY_TOPIC, 'sensor_msgs/msg/CompressedImage')
+        self._bag.add_topic(REFLECTIONS_TOPIC, 'sensor_msgs/msg/PointCloud2')
+        if self._rig.camera_info is not None:
+            self._bag.add_topic(CAMERA_INFO_TOPIC, 'sensor_msgs/msg/CameraInfo')
+        if self._rig.transforms:
+            self._bag.add_topic(TF_STATIC_TOPIC, 'tf2_msgs/msg/TFMessage', latched=True)
         return self
 
     def __exit__(
@@ -51,51 +57,26 @@ class OutputRecorder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._writer.close()
+        self._bag.__exit__(kind, error, trace)
 
-    def add(self, frame: ReplayFrame) -> None:
-        """Append one answer."""
-        answer = frame.correspondence
-        image = self._image(answer.heatmap, frame.image_stamp, frame.image_frame_id)
-        points = self._points(answer, frame.radar_stamp, frame.radar_frame_id)
-        for connection, msg in ((self._heatmap, image), (self._reflections, points)):
-            data = self._types.serialize_cdr(msg, connection.msgtype)
-            self._writer.write(connection, frame.image_stamp, data)
-
-    def _connect(self, topic: str, msgtype: str) -> Any:
-        return self._writer.add_connection(topic, msgtype, typestore=self._types)
-
-    def _header(self, stamp: int, frame_id: str) -> Any:
-        types = self._types.types
-        time = types['builtin_interfaces/msg/Time'](*divmod(stamp, 1_000_000_000))
-        return types['std_msgs/msg/Header'](time, frame_id)
-
-    def _image(self, heatmap: NDArray[np.float32], stamp: int, frame_id: str) -> Any:
-        rows, columns = heatmap.shape
-        data = np.ascontiguousarray(heatmap, '<f4').view(np.uint8).ravel()
-        return self._types.types['sensor_msgs/msg/Image'](
-            self._header(stamp, frame_id), rows, columns, '32FC1', 0, 4 * columns, data
-        )
-
-    def _points(self, answer: Correspondence, stamp: int, frame_id: str) -> Any:
-        types = self._types.types
-        columns = np.empty((len(answer.returns), len(REFLECTION_FIELDS)), '<f4')
-        columns[:, :5] = answer.returns.as_array(REFLECTION_FIELDS[:5])
-        columns[:, 5:7] = answer.pixel
-        columns[:, 7] = answer.likelihood
-        fields = [
-            types['sensor_msgs/msg/PointField'](name, 4 * i, _FLOAT32, 1)
-            for i, name in enumerate(REFLECTION_FIELDS)
-        ]
-        step = 4 * len(REFLECTION_FIELDS)
-        return types['sensor_msgs/msg/PointCloud2'](
-            self._header(stamp, frame_id),
-            1,
-            len(columns),
-            fields,
-            False,
-            step,
-            step * len(columns),
-            columns.view(np.uint8).ravel(),
-            True,
-        )
+    def add(self, frame: ReplayFrame, overlay: NDArray[np.uint8]) -> None:
+        """Append one answer. overlay: what `draw_overlay` made of it, as a JPEG (N,)."""
+        if not self._frames and self._rig.transforms:
+            first = min(frame.image_time, frame.radar_time)
+            transforms = messages.static_transforms(first, self._rig.transforms)
+            self._bag.write(TF_STATIC_TOPIC, first, transforms)
+        self._frames += 1
+        stamp, frame_id = frame.image_stamp, frame.image_frame_id
+        heatmap = frame.correspondence.heatmap
+        made = messages.image(stamp, frame_id, heatmap, '32FC1')
+        self._bag.write(HEATMAP_TOPIC, frame.image_time, made)
+        if (info := self._rig.camera_info) is not None:
+            scaled, projection = scaled_camera(info, heatmap.shape[1], heatmap.shape[0])
+            rectification = np.array(info.r if hasattr(info, 'r') else info.R, np.float64)
+            made = messages.camera_info(stamp, frame_id, scaled, rectification, projection)
+            self._bag.write(CAMERA_INFO_TOPIC, frame.image_time, made)
+        made = messages.compressed_image(stamp, frame_id, overlay)
+        self._bag.write(OVERLAY_TOPIC, frame.image_time, made)
+        table = reflections_table(frame.correspondence, frame.radar_message)
+        made = messages.point_cloud(frame.radar_stamp, frame.radar_frame_id, table)
+        self._bag.write(REFLECTIONS_TOPIC, frame.radar_time, made)

@@ -20,7 +20,12 @@ from radar_camera_ssl.sensors.errors import SensorDataError
 from radar_camera_ssl.sensors.geometry import Intrinsics
 from radar_camera_ssl.sensors.radar_cube import decode_cube
 from radar_camera_ssl.sensors.radar_points import RadarPoints, decode_points, decode_radar_scan
-from radar_camera_ssl.sensors.recording import Recording, RecordingError, read_pairs
+from radar_camera_ssl.sensors.recording import (
+    RecordedPair,
+    Recording,
+    RecordingError,
+    read_pairs,
+)
 
 STAGES = ('decode', 'infer')
 
@@ -31,7 +36,8 @@ RadarFrame = RadarPoints | NDArray[np.float32]
 class ReplayFrame:
     """One pair and the model's answer to it.
 
-    image: (H, W, 3) uint8 BGR as recorded. radar: the returns or the cube, decoded. Stamps in ns.
+    image: (H, W, 3) uint8 BGR as recorded. radar: the returns or the cube, decoded, and as it was
+    in radar_message. Stamps in ns; image_time and radar_time are when the bag has the messages.
     """
 
     image_stamp: int
@@ -41,6 +47,9 @@ class ReplayFrame:
     correspondence: Correspondence
     image_frame_id: str
     radar_frame_id: str
+    image_time: int
+    radar_time: int
+    radar_message: Any
 
     @property
     def gap_s(self) -> float:
@@ -110,7 +119,7 @@ class Replay:
                 raise
             self.incomplete = str(error)
 
-    def _frame(self, pair: Any) -> ReplayFrame | None:
+    def _frame(self, pair: RecordedPair) -> ReplayFrame | None:
         self.pairs += 1
         self.gap_ms += histograms.magnitude_counts([abs(pair.gap_s) * 1e3])
         start = time.perf_counter()
@@ -139,6 +148,9 @@ class Replay:
             correspondence,
             str(pair.image.header.frame_id),
             str(pair.radar.header.frame_id),
+            pair.image_time,
+            pair.radar_time,
+            pair.radar,
         )
 
     def _count_latency(self, stage: str, seconds: float) -> None:

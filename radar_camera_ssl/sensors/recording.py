@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any
@@ -214,13 +215,19 @@ class Recording:
                 transforms[frames] = transform
         return transforms
 
-    def intrinsics(self, topic: str | None = None) -> Intrinsics | None:
-        """Return those of the first calibrated CameraInfo, None where there is none."""
+    def camera_info(self, topic: str | None = None) -> Any | None:
+        """Return the first calibrated CameraInfo message, None where there is none."""
         topic = topic or self.find_topic('camera_info')
         for _, _, msg in self.messages([topic] if topic else []):
             with suppress(SensorDataError):
-                return decode_camera_info(msg)
+                decode_camera_info(msg)
+                return msg
         return None
+
+    def intrinsics(self, topic: str | None = None) -> Intrinsics | None:
+        """Return those of the first calibrated CameraInfo, None where there is none."""
+        info = self.camera_info(topic)
+        return None if info is None else decode_camera_info(info)
 
     def _connections(self, topics: Iterable[str] | None) -> list[Connection]:
         if topics is None:
@@ -252,6 +259,14 @@ class Recording:
         return RecordingError(f'{self.path}: cannot be read ({detail})')
 
 
+@dataclass(frozen=True)
+class RecordedPair(Pair):
+    """A pair, and the bag times, ns, of its two messages."""
+
+    radar_time: int
+    image_time: int
+
+
 class PairReader:
     """Iterates over the pairs of a recording: messages in arrival order through the pairing.
 
@@ -273,16 +288,23 @@ class PairReader:
         self.pairing = NearestTimePairing(slop_s, queue_size)
         self.stamp_zero = {image_topic: 0, radar_topic: 0}
 
-    def __iter__(self) -> Iterator[Pair]:
-        for topic, _, msg in self.recording.messages([self.image_topic, self.radar_topic]):
+    def __iter__(self) -> Iterator[RecordedPair]:
+        topics = [self.image_topic, self.radar_topic]
+        for topic, time_ns, msg in self.recording.messages(topics):
             stamp = stamp_ns(msg)
             if stamp == 0:
                 self.stamp_zero[topic] += 1
             elif topic == self.radar_topic:
-                yield from self.pairing.add_radar(stamp, msg)
+                yield from map(_recorded, self.pairing.add_radar(stamp, (time_ns, msg)))
             else:
-                yield from self.pairing.add_image(stamp, msg)
-        yield from self.pairing.flush()
+                yield from map(_recorded, self.pairing.add_image(stamp, (time_ns, msg)))
+        yield from map(_recorded, self.pairing.flush())
+
+
+def _recorded(pair: Pair) -> RecordedPair:
+    """Take the messages of a pair apart from their bag times."""
+    (radar_time, radar), (image_time, image) = pair.radar, pair.image
+    return RecordedPair(pair.radar_stamp, pair.image_stamp, radar, image, radar_time, image_time)
 
 
 def read_pairs(
