@@ -35,7 +35,7 @@ setup(
         'tqdm>=4.66',
     ],
     extras_require={
-        'evaluation': ['av>=14'],
+        'evaluation': ['av>=14', 'markdown-it-py>=3'],
         'gpu': ['onnxruntime-gpu>=1.17'],
         'learning': [
             'onnx>=1.17',

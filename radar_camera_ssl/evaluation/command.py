@@ -10,9 +10,17 @@ from pathlib import Path
 from tqdm import tqdm
 
 from radar_camera_ssl.arguments import add_reading_arguments, count
-from radar_camera_ssl.evaluation.evaluate import EvaluationOptions, evaluate_bags
+from radar_camera_ssl.evaluation.comparison import (
+    ComparisonError,
+    compare,
+    comparison_table,
+    read_reference,
+)
+from radar_camera_ssl.evaluation.evaluate import METRICS_SCHEMA, EvaluationOptions, evaluate_bags
 from radar_camera_ssl.evaluation.summary import figures_table
 from radar_camera_ssl.resources import default_model_path
+
+REGRESSION = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +33,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--camera-info-topic', metavar='T', help='found if not given')
     parser.add_argument('--no-video', action='store_true', help='no overlay.mp4 and overlay.png')
     parser.add_argument(
+        '--compare',
+        type=Path,
+        metavar='FILE',
+        help="another evaluation's metrics.json to set this one beside",
+    )
+    parser.add_argument(
+        '--fail-on-regression',
+        action='store_true',
+        help=f'exit code {REGRESSION} where a figure is worse beyond its interval or missing, '
+        'against --compare',
+    )
+    parser.add_argument(
         '--record', action='store_true', help='also a bag of heatmaps and reflections'
     )
     parser.add_argument(
@@ -33,7 +53,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate, write the results and print the figures; returns the exit code."""
+    """Evaluate, write the results and print the figures; returns the exit code.
+
+    Raises ComparisonError, before anything is evaluated, for a reference that cannot be used.
+    """
+    if args.fail_on_regression and args.compare is None:
+        raise ComparisonError('--fail-on-regression needs --compare FILE')
+    # Read first: it may be the one in the folder that is written to.
+    reference = read_reference(args.compare, METRICS_SCHEMA) if args.compare else None
     options = EvaluationOptions(
         slop_s=args.slop,
         image_topic=args.image_topic,
@@ -57,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
             progress=progress,
             options=options,
             jobs=args.jobs,
+            reference=reference,
         )
     print(figures_table(metrics))
     for note in metrics['notes']:
@@ -67,4 +95,12 @@ def run(args: argparse.Namespace) -> int:
     if metrics['frames'] == 0:
         print(f'no pair could be evaluated; dropped: {metrics["dropped"]}', file=sys.stderr)
         return 1
+    if reference is not None:
+        comparison = compare(metrics, reference)
+        print(comparison_table(comparison))
+        regressions = comparison.failures() if args.fail_on_regression else []
+        for regression in regressions:
+            print(f'regression: {regression}', file=sys.stderr)
+        if regressions:
+            return REGRESSION
     return 1 if metrics['failed_bags'] else 0

@@ -20,9 +20,8 @@ from typing import Any
 
 from radar_camera_ssl.evaluation.summary import (
     HEADLINES,
-    NEARER_ZERO_IS_BETTER,
-    SMALLER_IS_BETTER,
     format_figure,
+    goodness,
     resolution,
 )
 
@@ -71,6 +70,14 @@ class Change:
         if self.value is None or self.reference is None:
             return None
         return self.value - self.reference
+
+    @property
+    def shown_difference(self) -> str:
+        """Difference as text, with sign and unit; a dash where there is none."""
+        if self.difference is None:
+            return format_figure(self.key, None)
+        sign = '+' if self.difference >= 0 else '\N{MINUS SIGN}'
+        return sign + format_figure(self.key, abs(self.difference))
 
 
 @dataclass(frozen=True)
@@ -229,15 +236,6 @@ def _verdict(key: str, metrics: Mapping[str, Any], other: Mapping[str, Any]) -> 
     return Verdict.WORSE if now[1] < then[0] else Verdict.SAME
 
 
-def goodness(key: str, interval: Sequence[float]) -> tuple[float, float]:
-    """Interval of a figure turned such that more is better: negated, or minus the magnitude."""
-    low, high = interval
-    if key in NEARER_ZERO_IS_BETTER:
-        nearest = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
-        return -max(abs(low), abs(high)), -nearest
-    return (-high, -low) if key in SMALLER_IS_BETTER else (low, high)
-
-
 def _models(metrics: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     now, then = metrics['model'], other['model']
     if now['sha256'] == then['sha256']:
@@ -298,3 +296,17 @@ def _names(bags: Sequence[str]) -> str:
     more = len(bags) - _SHOWN_NAMES
     shown = ', '.join(bags[:_SHOWN_NAMES]) or 'none'
     return f'{shown} and {more} more' if more > 0 else shown
+
+
+def comparison_table(comparison: Comparison) -> str:
+    """Text table of every change, and what makes the two unlike."""
+    lines = [f'compared with {comparison.reference.name}', comparison.models]
+    lines += [f'not like with like: {why}' for why in comparison.unlike]
+    lines.append(f'{"":26}{"now":>10}{"reference":>12}{"difference":>12}')
+    for key, change in comparison.changes.items():
+        values = format_figure(key, change.value), format_figure(key, change.reference)
+        lines.append(
+            f'{key:26}{values[0]:>10}{values[1]:>12}{change.shown_difference:>12}'
+            f'  {change.verdict.value}'
+        )
+    return '\n'.join(lines)

@@ -10,6 +10,7 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
+from radar_camera_ssl.evaluation.comparison import Comparison, Reference, compare
 from radar_camera_ssl.evaluation.drive_figures import Curves
 from radar_camera_ssl.evaluation.drive_result import DriveFailure, DriveResult
 from radar_camera_ssl.evaluation.drive_run import DriveJob, EvaluationOptions, radar_topic
@@ -36,6 +37,7 @@ def evaluate_bags(
     progress: Progress | None = None,
     options: EvaluationOptions | None = None,
     jobs: int = 1,
+    reference: Reference | None = None,
 ) -> dict[str, Any]:
     """Run a model over recordings and measure it; returns what metrics.json holds.
 
@@ -43,7 +45,8 @@ def evaluate_bags(
     with `record` also recorded/<name of the bag>, a bag of heatmaps and reflections; None writes
     nothing. options overrides slop_s. progress: called with pairs done and radar frames in all.
     jobs: recordings evaluated at once, each in a process of its own, when the model is given as
-    a file; nothing but `latency_ms` depends on it.
+    a file; nothing but `latency_ms` depends on it. reference: an earlier evaluation, which the
+    report compares this one with.
 
     Every figure is None where a recording lacks what it needs; `null_because` says what. Keys are
     those of `METRIC_KEYS` (defined in `Tally.values`) with `confidence_95`, `baselines`, `oracle`,
@@ -86,7 +89,9 @@ def evaluate_bags(
         metrics, merged = _metrics(outcomes, model, options)
         if results is not None:
             drawn = {i: o.drawn for i, o in enumerate(outcomes) if isinstance(o, DriveResult)}
-            _write(results, metrics, merged.figures.curves(), results.join(drawn), overlay)
+            comparison = compare(metrics, reference) if reference else None
+            curves, moments = merged.figures.curves(), results.join(drawn)
+            _write(results, metrics, curves, moments, _card(model_file), comparison, overlay)
     return metrics
 
 
@@ -124,6 +129,8 @@ def _write(
     metrics: dict[str, Any],
     curves: Curves,
     moments: list[tuple[float, Picture]],
+    card: str | None,
+    comparison: Comparison | None,
     overlay: bool,
 ) -> None:
     """Write the files of results, metrics.json last."""
@@ -131,9 +138,19 @@ def _write(
         with results.file('overlay.png') as path:
             contact_sheet(moments, path)
     with results.file('report.html') as path:
-        write_report(path, metrics, curves, moments, overlay)
+        write_report(path, metrics, curves, card=card, comparison=comparison, video=overlay)
     with results.file('metrics.json') as path:
         path.write_text(json.dumps(metrics, indent=2, allow_nan=False) + '\n', encoding='utf-8')
+
+
+def _card(model_file: Path | None) -> str | None:
+    """Text of the model's card, where one lies beside the file."""
+    if model_file is None:
+        return None
+    try:
+        return model_file.with_suffix('.md').read_text(encoding='utf-8', errors='replace')
+    except OSError:
+        return None
 
 
 class _Steps:

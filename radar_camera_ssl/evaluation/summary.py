@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 from typing import Any
 
 # Key in metrics.json to what a person calls it, in the order in which they are told.
@@ -34,7 +35,7 @@ WITHOUT_RADAR = (
 WITHOUT_IMAGE = ('radar_only', 'another_image', 'rcs')
 # By the end of the key: digits, unit.
 _UNITS = {'_deg': (2, '°'), '_px': (1, ' px'), '_ms': (1, ' ms')}
-SMALLER_IS_BETTER = (
+_SMALLER_IS_BETTER = (
     'column_error_deg',
     'column_error_p90_deg',
     'ece',
@@ -42,7 +43,7 @@ SMALLER_IS_BETTER = (
     'projection_distance_px',
 )
 # Signed: errors to either side.
-NEARER_ZERO_IS_BETTER = ('yaw_error_deg', 'time_offset_ms')
+_NEARER_ZERO_IS_BETTER = ('yaw_error_deg', 'time_offset_ms')
 
 
 def best_baseline(
@@ -52,8 +53,20 @@ def best_baseline(
     known = [(name, value) for name, row in figures.items() if (value := row.get(key)) is not None]
     if not known:
         return None
-    choose = min if key in SMALLER_IS_BETTER else max
+    choose = min if key in _SMALLER_IS_BETTER else max
     return choose(known, key=lambda item: item[1])
+
+
+def goodness(key: str, interval: Sequence[float]) -> tuple[float, float]:
+    """Interval (low, high) of a figure turned such that more is better.
+
+    Negated where smaller is better; minus the magnitude where nearer to zero is.
+    """
+    low, high = interval
+    if key in _NEARER_ZERO_IS_BETTER:
+        nearest = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
+        return -max(abs(low), abs(high)), -nearest
+    return (-high, -low) if key in _SMALLER_IS_BETTER else (low, high)
 
 
 def format_figure(key: str, value: float | None) -> str:
@@ -67,6 +80,11 @@ def format_figure(key: str, value: float | None) -> str:
 def resolution(key: str) -> float:
     """Smallest difference that `format_figure` shows."""
     return float(10 ** -_digits_and_unit(key)[0])
+
+
+def is_share(key: str) -> bool:
+    """Whether a figure is a plain number from 0 to 1."""
+    return not _digits_and_unit(key)[1]
 
 
 def _digits_and_unit(key: str) -> tuple[int, str]:

@@ -2,12 +2,18 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from report_sample import sample_metrics
 
+from radar_camera_ssl import cli
 from radar_camera_ssl.evaluation import command
+from radar_camera_ssl.evaluation.comparison import ComparisonError
+from radar_camera_ssl.evaluation.summary import HEADLINES
 
 
 def parse(*arguments: str) -> argparse.Namespace:
@@ -76,3 +82,64 @@ def test_nothing_decodable_is_no_success(
     )
     assert command.run(args) == 1
     assert "{'points_field_missing': 3}" in capsys.readouterr().err
+
+
+def compared(bag: Path, model: Path, out: Path, *more: str) -> argparse.Namespace:
+    return parse(str(bag), '--model', str(model), '--out', str(out), '--no-video', *more)
+
+
+def with_pointing_accuracy(value: float) -> dict[str, Any]:
+    """An earlier evaluation's metrics, with one figure."""
+    metrics = sample_metrics()
+    metrics |= dict.fromkeys(HEADLINES)
+    metrics['pointing_accuracy'] = value
+    metrics['confidence_95']['pointing_accuracy'] = [value, value]
+    return metrics
+
+
+def test_a_regression_is_told_and_has_an_exit_code_of_its_own(
+    block_drive: Callable[..., Path],
+    tiny_model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bag, out = block_drive(frames=105), tmp_path / 'out'
+    earlier = tmp_path / 'earlier.json'
+    gate = ('--compare', str(earlier), '--fail-on-regression')
+    earlier.write_text(json.dumps(with_pointing_accuracy(0.0)))
+    assert command.run(compared(bag, tiny_model, out, *gate)) == 0
+    assert 'regression' not in capsys.readouterr().err
+    earlier.write_text(json.dumps(with_pointing_accuracy(2.0)))
+    assert command.run(compared(bag, tiny_model, out, *gate)) == 3
+    printed = capsys.readouterr()
+    assert 'pointing_accuracy' in printed.out
+    assert printed.err.count('regression: pointing_accuracy: ') == 1
+    assert 'was 2.000 (worse)' in printed.err
+    assert 'Compared with ' in (out / 'report.html').read_text()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'says'),
+    [
+        (['--fail-on-regression'], 'needs --compare'),
+        (['--compare', 'nowhere.json'], 'cannot read nowhere.json'),
+    ],
+)
+def test_a_comparison_that_cannot_be_made_costs_no_evaluation(
+    arguments: list[str], says: str, tmp_path: Path
+) -> None:
+    out = tmp_path / 'out'
+    with pytest.raises(ComparisonError, match=says):
+        command.run(compared(tmp_path / 'no bag', tmp_path / 'no model', out, *arguments))
+    assert not out.exists()
+
+
+def test_a_broken_reference_is_wrong_use(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / 'metrics.json'
+    other.write_text('{"schema": 0}')
+    arguments = ['evaluate', 'bag', '--out', str(tmp_path / 'out'), '--compare', str(other)]
+    assert cli.main(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert 'schema 0, this version writes' in line

@@ -15,10 +15,9 @@ from radar_camera_ssl.evaluation.comparison import (
     Reference,
     Verdict,
     compare,
-    goodness,
     read_reference,
 )
-from radar_camera_ssl.evaluation.summary import HEADLINES, resolution
+from radar_camera_ssl.evaluation.summary import HEADLINES, goodness, resolution
 
 SCHEMA = 7
 MIRRORED = {
@@ -64,6 +63,7 @@ def verdict(key: str, now: dict[str, Any], then: dict[str, Any]) -> Verdict:
     return compare(now, Reference('then', then)).changes[key].verdict
 
 
+@settings(deadline=None)
 @given(evaluations, evaluations)
 def test_the_other_way_round_says_the_opposite(a: dict[str, Any], b: dict[str, Any]) -> None:
     forth, back = compare(a, Reference('b', b)).changes, compare(b, Reference('a', a)).changes
@@ -72,6 +72,7 @@ def test_the_other_way_round_says_the_opposite(a: dict[str, Any], b: dict[str, A
         assert MIRRORED[change.verdict] is back[key].verdict
 
 
+@settings(deadline=None)
 @given(evaluations)
 def test_nothing_has_changed_against_itself(metrics: dict[str, Any]) -> None:
     comparison = compare(metrics, Reference('itself', copy.deepcopy(metrics)))
@@ -80,6 +81,7 @@ def test_nothing_has_changed_against_itself(metrics: dict[str, Any]) -> None:
     assert comparison.models.startswith('The same model')
 
 
+@settings(deadline=None)
 @given(evaluations, evaluations, st.sampled_from(list(HEADLINES)), shares, shares)
 def test_a_wider_interval_never_makes_a_change(
     a: dict[str, Any], b: dict[str, Any], key: str, below: float, above: float
@@ -93,6 +95,7 @@ def test_a_wider_interval_never_makes_a_change(
     assert after in (before[key].verdict, Verdict.SAME)
 
 
+@settings(deadline=None)
 @given(evaluations, evaluations)
 def test_a_change_is_a_visible_difference_to_the_better_or_the_worse_side(
     a: dict[str, Any], b: dict[str, Any]
@@ -107,6 +110,7 @@ def test_a_change_is_a_visible_difference_to_the_better_or_the_worse_side(
             assert (mine > theirs) == (change.verdict is Verdict.BETTER)
 
 
+@settings(deadline=None)
 @given(evaluations, evaluations)
 def test_a_pass_means_judged_and_nothing_worse_or_lost(
     a: dict[str, Any], b: dict[str, Any]
@@ -127,12 +131,6 @@ def test_larger_or_smaller_is_better_by_the_figure() -> None:
         assert verdict(key, an_evaluation(**{key: high}), an_evaluation(**{key: low})) is (
             Verdict.WORSE
         )
-
-
-def test_signed_figures_are_better_nearer_to_zero() -> None:
-    assert goodness('yaw_error_deg', [-2.0, -1.0]) == (-2.0, -1.0)
-    assert goodness('yaw_error_deg', [1.0, 2.0]) == (-2.0, -1.0)
-    assert goodness('time_offset_ms', [-1.0, 3.0]) == (-3.0, 0.0)
 
 
 def test_narrow_intervals_do_not_make_a_change_out_of_rounding() -> None:
@@ -220,7 +218,11 @@ anything = st.recursive(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
+@settings(
+    deadline=None,
+    max_examples=100,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(st.dictionaries(st.sampled_from([*an_evaluation(), 'by_range', 'by_azimuth']), anything))
 def test_whatever_is_in_the_file_it_is_compared_or_refused(
     tmp_path: Path, replaced: dict[str, Any]

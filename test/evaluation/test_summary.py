@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from radar_camera_ssl.evaluation.summary import HEADLINES, WITHOUT_RADAR, seeds_markdown
+from radar_camera_ssl.evaluation.summary import HEADLINES, WITHOUT_RADAR, goodness, seeds_markdown
 
 
 def metrics(pointing: float, radar_only: float, blind: float) -> dict[str, Any]:
@@ -47,3 +47,11 @@ def test_a_figure_that_one_seed_lacks_is_left_out():
     lacking = metrics(0.5, 0.5, 0.1)
     lacking['pointing_accuracy'] = None
     assert len(seeds_markdown({0: metrics(0.8, 0.5, 0.1), 1: lacking}).splitlines()) == 2
+
+
+def test_more_goodness_is_better_whatever_the_figure():
+    assert goodness('yaw_error_deg', [-2.0, -1.0]) == (-2.0, -1.0)
+    assert goodness('yaw_error_deg', [1.0, 2.0]) == (-2.0, -1.0)
+    assert goodness('time_offset_ms', [-1.0, 3.0]) == (-3.0, 0.0)
+    assert goodness('ece', [0.1, 0.2]) == (-0.2, -0.1)
+    assert goodness('ciou', [0.1, 0.2]) == (0.1, 0.2)
