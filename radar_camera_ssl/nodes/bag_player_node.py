@@ -50,7 +50,7 @@ class BagPlayerNode(Node):
         self._published: dict[str, int] = {}
         self._largest_lag_s = 0.0
         self._loops = 0
-        parameters = DeclaredParameters(self, PlayerSettings, is_configured=lambda: True)
+        parameters = DeclaredParameters(self, PlayerSettings)
         self._settings = parameters.settings
         try:
             self._outputs = self._make_publishers()

@@ -4,13 +4,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
-from .parameter_table import parameter
+from .parameter_table import START
+from .parameter_table import parameter as any_parameter
+
+parameter = partial(any_parameter, settable=START)
 
 
 @dataclass(frozen=True)
 class PlayerSettings:
-    """The player's parameters, all read at its start."""
+    """The values of the player's parameters."""
 
     bag: str = parameter('', 'The bag: a directory, or an .mcap or .db3 file.')
     rate: float = parameter(

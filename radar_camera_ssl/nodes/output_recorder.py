@@ -17,6 +17,8 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
+from .endpoints import type_name
+
 DIAGNOSTICS = '/diagnostics'
 OUTPUTS: dict[str, Any] = {
     'heatmap': Image,
@@ -25,12 +27,6 @@ OUTPUTS: dict[str, Any] = {
     'overlay/compressed': CompressedImage,
     'reflections': PointCloud2,
 }
-
-
-def type_name(message_type: Any) -> str:
-    """Return `sensor_msgs/msg/Image` for the class."""
-    package, kind = message_type.__module__.split('.')[:2]
-    return f'{package}/{kind}/{message_type.__name__}'
 
 
 def header_stamp_ns(data: bytes) -> int:
@@ -112,11 +108,19 @@ class OutputRecorder(Node):
         writer.write(self._connections[topic], stamp, data)
 
     def _read_diagnostics(self, data: bytes) -> None:
-        for status in deserialize_message(data, DiagnosticArray).status:
-            if status.name.startswith(self._prefix[1:]):
-                self.diagnostics = {value.key: value.value for value in status.values}
-                self.diagnostics['level'] = str(status.level[0])
-                self.diagnostics['message'] = status.message
+        ours = {
+            status.name.rpartition(': ')[2]: status
+            for status in deserialize_message(data, DiagnosticArray).status
+            if status.name.startswith(f'{self._prefix[1:]}: ')
+        }
+        if 'perception' not in ours:
+            return
+        values = {value.key: value.value for status in ours.values() for value in status.values}
+        verdict = ours['perception']
+        self.diagnostics = values | {
+            'level': str(verdict.level[0]),
+            'message': verdict.message,
+        }
 
     def destroy_node(self) -> None:
         """Close the bag and the node."""

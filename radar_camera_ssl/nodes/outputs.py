@@ -15,6 +15,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from radar_camera_ssl.inference.overlay import draw_overlay
 
 from . import conversions, qos
+from .parameters import Settings
+from .qos_mismatches import QosMismatches
 
 if TYPE_CHECKING:
     from radar_camera_ssl.inference.model import Correspondence
@@ -34,23 +36,23 @@ class Outputs:
     def __init__(
         self,
         node: LifecycleNode,
-        depth: int,
-        resolution: Callable[[], str],
+        settings: Callable[[], Settings],
         camera_info: Callable[[], CameraInfo | None],
-        on_mismatch: qos.OnMismatch,
+        mismatches: QosMismatches,
     ) -> None:
         """Create the publishers.
 
-        `resolution()` is `grid` or `camera`; `camera_info()` the last valid one received.
+        `settings()` are the present ones; `camera_info()` is the last valid one received.
         """
         self._node = node
-        self._resolution, self._camera_info = resolution, camera_info
+        self._settings, self._camera_info = settings, camera_info
+        profile = qos.profile(settings().output_reliability, settings().output_depth)
         self._publishers: dict[str, LifecyclePublisher] = {
             name: node.create_lifecycle_publisher(
                 message_type,
                 topic,
-                qos.profile('reliable', depth),
-                event_callbacks=qos.publisher_events(node.resolve_topic_name(topic), on_mismatch),
+                profile,
+                event_callbacks=mismatches.of_publisher(node.resolve_topic_name(topic), profile),
             )
             for name, (topic, message_type) in TOPICS.items()
         }
@@ -71,7 +73,8 @@ class Outputs:
         """Publish what one pair gave: stamps and frames are the sensors', never `now`."""
         header = image_message.header
         height, width = image.shape[:2]
-        heatmap = conversions.heatmap_at(correspondence.heatmap, self._resolution(), height, width)
+        resolution = self._settings().heatmap_resolution
+        heatmap = conversions.heatmap_at(correspondence.heatmap, resolution, height, width)
         # All are made before the first goes out: a pair is published or dropped, never both.
         messages = {'heatmap': conversions.heatmap_message(heatmap, header)}
         if (info := self._camera_info()) is not None:

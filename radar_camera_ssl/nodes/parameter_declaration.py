@@ -16,7 +16,14 @@ from rcl_interfaces.msg import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
-from .parameter_table import Parameter, SettingsType, rows_of, settings_from
+from .parameter_table import (
+    START,
+    UNCONFIGURED,
+    Parameter,
+    SettingsType,
+    rows_of,
+    settings_from,
+)
 
 
 def descriptor(row: Parameter) -> ParameterDescriptor:
@@ -46,16 +53,15 @@ class DeclaredParameters(Generic[SettingsType]):
         self,
         node: Node,
         table: type[SettingsType],
-        is_configured: Callable[[], bool],
-        on_change: Callable[[], None] = lambda: None,
+        is_configured: Callable[[], bool] = lambda: False,
     ) -> None:
         """Declare the rows of `table` on `node`.
 
-        While `is_configured()`, only live parameters may change. `on_change()` is called after
-        an accepted set. Raises ValueError for a start value that is not allowed.
+        From then on each may be set when the table says so. Raises ValueError for a start value
+        that is not allowed.
         """
         self._rows = rows_of(table)
-        self._is_configured, self._on_change = is_configured, on_change
+        self._is_configured = is_configured
         values: dict[str, Any] = {}
         for name, row in self._rows.items():
             default = list(row.default) if isinstance(row.default, tuple) else row.default
@@ -77,15 +83,18 @@ class DeclaredParameters(Generic[SettingsType]):
             value = tuple(parameter.value) if is_array else parameter.value
             if value == getattr(self.settings, row.name):
                 continue
-            if self._is_configured() and not row.live:
+            if row.settable == START:
+                return _refused(
+                    f'{row.name}: is read at the start; start the node anew to change it'
+                )
+            if row.settable == UNCONFIGURED and self._is_configured():
                 return _refused(
                     f'{row.name}: is read at configure; bring the node to unconfigured (cleanup) '
                     'to change it'
                 )
             changes[row.name] = value
-        if changes:
-            self.settings = dataclasses.replace(self.settings, **changes)  # type: ignore[type-var]
-            self._on_change()
+        # Replaced as a whole: the worker and the diagnostics read it in threads of their own.
+        self.settings = dataclasses.replace(self.settings, **changes)  # type: ignore[type-var]
         return SetParametersResult(successful=True)
 
 

@@ -15,6 +15,11 @@ from typing import Any, TypeVar
 SettingsType = TypeVar('SettingsType')
 Check = Callable[[Any], 'str | None']
 
+# When a parameter may be set.
+ANY_TIME = 'at any time'
+UNCONFIGURED = 'while unconfigured'
+START = 'at the start'
+
 
 def parameter(
     default: Any,
@@ -24,14 +29,14 @@ def parameter(
     minimum: float | None = None,
     maximum: float | None = None,
     choices: Sequence[str] = (),
-    live: bool = False,
+    settable: str = UNCONFIGURED,
     check: Check | None = None,
 ) -> Any:
     """Return the dataclass field of one parameter.
 
-    `live` parameters take effect at once; the others are read at configure, and setting them on
-    a configured node is refused, because an accepted value that does nothing is a wrong answer.
-    `check` returns what is wrong with a value, or None.
+    settable: ANY_TIME, it takes effect at once; UNCONFIGURED, it is read at configure; START, it
+    is read by the constructor. At another time setting it is refused, because an accepted value
+    that does nothing is a wrong answer. `check` returns what is wrong with a value, or None.
     """
     metadata = {
         'description': description,
@@ -39,7 +44,7 @@ def parameter(
         'minimum': minimum,
         'maximum': maximum,
         'choices': tuple(choices),
-        'live': live,
+        'settable': settable,
         'check': check,
     }
     return dataclasses.field(default=default, metadata=metadata)
@@ -56,7 +61,7 @@ class Parameter:
     minimum: float | None
     maximum: float | None
     choices: tuple[str, ...]
-    live: bool
+    settable: str
     check: Check | None
 
     @property
@@ -118,7 +123,7 @@ def settings_from(settings: type[SettingsType], values: Mapping[str, Any]) -> Se
 def markdown_table(settings: type[Any]) -> str:
     """Return the rows as a Markdown table."""
     lines = [
-        '| parameter | type | default | unit | allowed | while configured | meaning |',
+        '| parameter | type | default | unit | allowed | may be set | meaning |',
         '|---|---|---|---|---|---|---|',
     ]
     for row in rows_of(settings).values():
@@ -126,6 +131,6 @@ def markdown_table(settings: type[Any]) -> str:
         shown = str(default).lower() if isinstance(default, bool) else repr(default)
         lines.append(
             f'| `{row.name}` | {row.type_name} | `{shown}` | {row.unit} | {row.range_text} '
-            f'| {"settable" if row.live else "fixed"} | {row.description} |'
+            f'| {row.settable} | {row.description} |'
         )
     return '\n'.join(lines) + '\n'

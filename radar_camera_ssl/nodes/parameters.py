@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 from radar_camera_ssl.sensors.radar_points import FIELD_ALIASES
 
-from .parameter_table import markdown_table, parameter
+from .parameter_table import ANY_TIME, START, markdown_table, parameter
+
+LATENCY_STAGES = ('wait', 'decode', 'infer', 'publish', 'total', 'since_stamp')
 
 
 def _check_radar_fields(entries: Sequence[str]) -> str | None:
@@ -35,6 +37,18 @@ def _check_providers(providers: Sequence[str]) -> str | None:
     return None if any(providers) else 'at least one execution provider is needed'
 
 
+def _check_stage_limits(entries: Sequence[str]) -> str | None:
+    for entry in entries:
+        stage, _, limit = entry.partition('=')
+        try:
+            allowed = stage.strip() in LATENCY_STAGES and float(limit) > 0
+        except ValueError:
+            allowed = False
+        if entry and not allowed:
+            return f'{entry!r} is not stage=seconds with a stage of {", ".join(LATENCY_STAGES)}'
+    return None
+
+
 @dataclass(frozen=True)
 class Settings:
     """The values of all parameters, typed."""
@@ -48,6 +62,7 @@ class Settings:
         False,
         'Configure and activate at the start, without a supervisor. What fails is not tried '
         'again.',
+        settable=START,
     )
     providers: tuple[str, ...] = parameter(
         ('CPUExecutionProvider',),
@@ -107,8 +122,20 @@ class Settings:
     radar_depth: int = parameter(
         10, 'History depth of the radar subscription.', unit='messages', minimum=1, maximum=1000
     )
+    camera_info_qos: str = parameter(
+        'sensor_data',
+        'What is asked of camera_info: `sensor_data` (best effort, volatile, depth 1) or '
+        '`latched` (reliable, transient local), for a publisher that sends it once.',
+        choices=('sensor_data', 'latched'),
+    )
+    output_reliability: str = parameter(
+        'reliable',
+        'Reliability offered on the outputs. `reliable` matches every subscriber; `best_effort` '
+        'sends nothing twice over a bad link, and is not heard by reliable subscribers.',
+        choices=('best_effort', 'reliable'),
+    )
     output_depth: int = parameter(
-        5, 'History depth of the outputs (reliable).', unit='messages', minimum=1, maximum=1000
+        5, 'History depth of the outputs.', unit='messages', minimum=1, maximum=1000
     )
     synchronizer: str = parameter(
         'nearest',
@@ -140,7 +167,7 @@ class Settings:
         unit='s',
         minimum=0.0,
         maximum=1e9,
-        live=True,
+        settable=ANY_TIME,
     )
     max_age: float = parameter(
         0.5,
@@ -149,7 +176,7 @@ class Settings:
         unit='s',
         minimum=0.001,
         maximum=3600.0,
-        live=True,
+        settable=ANY_TIME,
     )
     stale_after: float = parameter(
         1.0,
@@ -158,7 +185,7 @@ class Settings:
         unit='s',
         minimum=0.05,
         maximum=3600.0,
-        live=True,
+        settable=ANY_TIME,
     )
     max_consecutive_failures: int = parameter(
         10,
@@ -166,13 +193,13 @@ class Settings:
         unit='pairs',
         minimum=1,
         maximum=1000000,
-        live=True,
+        settable=ANY_TIME,
     )
     heatmap_resolution: str = parameter(
         'grid',
         "Size of the published heatmap: the model's `grid`, or resampled to the `camera` image.",
         choices=('grid', 'camera'),
-        live=True,
+        settable=ANY_TIME,
     )
     diagnostics_period: float = parameter(
         1.0,
@@ -180,7 +207,95 @@ class Settings:
         unit='s',
         minimum=0.02,
         maximum=60.0,
-        live=True,
+        settable=ANY_TIME,
+    )
+    diagnostics_window: float = parameter(
+        10.0,
+        'Over how much of the past the diagnostics judge rates, gaps, drops and latencies.',
+        unit='s',
+        minimum=0.1,
+        maximum=60.0,
+        settable=ANY_TIME,
+    )
+    missing_warn: float = parameter(
+        0.1,
+        'WARN when by the steps of its stamps more than this share of an input is missing. 1: '
+        'never.',
+        minimum=0.0,
+        maximum=1.0,
+        settable=ANY_TIME,
+    )
+    drop_warn: float = parameter(
+        0.05,
+        'WARN when more than this share of the radar frames is dropped, those not counted for '
+        'which a slower camera has no image. 1: never.',
+        minimum=0.0,
+        maximum=1.0,
+        settable=ANY_TIME,
+    )
+    latency_warn: tuple[str, ...] = parameter(
+        ('total=0.15', 'since_stamp=0.3'),
+        'WARN when the 95th percentile of a stage is longer, as `stage=seconds`; stages are '
+        '`wait`, `decode`, `infer`, `publish`, `total` (from the arrival of the younger message '
+        'to published) and `since_stamp`. Empty strings are ignored.',
+        settable=ANY_TIME,
+        check=_check_stage_limits,
+    )
+    latency_error: tuple[str, ...] = parameter(
+        ('total=0.5', 'since_stamp=1.0'),
+        'ERROR when it is longer than this, as above.',
+        settable=ANY_TIME,
+        check=_check_stage_limits,
+    )
+    inference_timeout: float = parameter(
+        2.0,
+        'ERROR when the worker has been busy with one stage of one pair, inference above all, for '
+        'longer.',
+        unit='s',
+        minimum=0.05,
+        maximum=3600.0,
+        settable=ANY_TIME,
+    )
+    executor_timeout: float = parameter(
+        2.0,
+        "ERROR when the node's executor has not come round for longer: a callback blocks. WARN "
+        'when it is a transition of state that takes so long.',
+        unit='s',
+        minimum=0.05,
+        maximum=3600.0,
+        settable=ANY_TIME,
+    )
+    agreement_window: float = parameter(
+        5.0,
+        'Over how much of the past, by the stamps, the agreement of radar and image is averaged '
+        '(its log-odds).',
+        unit='s',
+        minimum=0.1,
+        maximum=60.0,
+        settable=ANY_TIME,
+    )
+    agreement_warn: float = parameter(
+        0.6,
+        'WARN when the agreement of the window is lower. 0: never.',
+        minimum=0.0,
+        maximum=1.0,
+        settable=ANY_TIME,
+    )
+    agreement_error: float = parameter(
+        0.3,
+        'ERROR when the agreement of the window is lower. 0: never.',
+        minimum=0.0,
+        maximum=1.0,
+        settable=ANY_TIME,
+    )
+    frozen_after: float = parameter(
+        1.0,
+        'ERROR when a sensor has sent the same content for so long, by its stamps, while the '
+        'other one shows motion.',
+        unit='s',
+        minimum=0.1,
+        maximum=3600.0,
+        settable=ANY_TIME,
     )
 
 
@@ -188,6 +303,12 @@ def radar_field_aliases(settings: Settings) -> dict[str, str]:
     """Return `radar_fields` as a mapping of our field name to the driver's."""
     pairs = (entry.partition('=') for entry in settings.radar_fields if entry)
     return {ours.strip(): theirs.strip() for ours, _, theirs in pairs}
+
+
+def stage_limits(entries: Sequence[str]) -> dict[str, float]:
+    """Return `latency_warn` or `latency_error` as a mapping of stage to seconds."""
+    pairs = (entry.partition('=') for entry in entries if entry)
+    return {stage.strip(): float(limit) for stage, _, limit in pairs}
 
 
 def parameter_table_markdown() -> str:

@@ -9,26 +9,26 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray
 from numpy.typing import NDArray
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.subscription import Subscription
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from radar_camera_ssl.inference.errors import ModelError
 from radar_camera_ssl.sensors.errors import SensorDataError
 from radar_camera_ssl.sensors.geometry import decode_camera_info
 
-from . import health, optional_packages, process, qos
+from . import optional_packages, process
 from .conversions import stamp_ns
-from .diagnostics import diagnostic_array
-from .monitor import InputMeter, ThrottledLog
+from .diagnostics import Diagnostics
+from .error_memory import ErrorMemory
+from .health import Configured, Snapshot
+from .inputs import Inputs
 from .outputs import Outputs
 from .parameter_declaration import DeclaredParameters
 from .parameters import Settings
 from .qos_mismatches import QosMismatches
 from .session import Session, open_session
+from .throttled_log import ThrottledLog
 from .transitions import ERROR, FAILURE, SUCCESS, answer_impossible_transitions, told
 from .worker import PairWorker, Stages
 
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from radar_camera_ssl.inference.model import Correspondence
 
 JOIN_TIMEOUT_S = 10.0
+# How often the executor shows that it comes round.
+BEAT_S = 0.1
 EXPECTED_ERRORS = (ModelError, optional_packages.MissingPackageError)
 
 
@@ -43,8 +45,8 @@ class ReflectionHeatmapNode(LifecycleNode):
     """Lifecycle node `reflection_heatmap`.
 
     Subscriptions exist while it is active; their callbacks check stamps and hand over to the
-    pairing. One worker thread decodes, infers and publishes. /diagnostics comes from a
-    steady-clock timer in every state, from construction on.
+    pairing. One worker thread decodes, infers and publishes. /diagnostics comes from a thread of
+    its own in every state, from construction on.
     """
 
     def __init__(self, **node_options: Any) -> None:
@@ -55,27 +57,25 @@ class ReflectionHeatmapNode(LifecycleNode):
         self._session: Session | None = None
         self._worker: PairWorker | None = None
         self._outputs: Outputs | None = None
-        self._inputs: dict[str, Subscription] = {}
-        self._camera_info: CameraInfo | None = None
-        self._camera_info_error = ''
-        self._camera_info_meter = InputMeter()
+        self._inputs: Inputs | None = None
         self._active_since_s = 0.0
-        self._reported_radar_drops: dict[str, int] = {}
         self._fatal = ''
-        self._mismatches = QosMismatches(self.get_logger().warning)
-        self._warn = ThrottledLog(self.get_logger().warning)
-        self._declared = DeclaredParameters(
-            self, Settings, lambda: self._session is not None, self._on_parameters_changed
-        )
+        self.transition: tuple[str, float] | None = None
+        self._errors = ErrorMemory()
+        self._log_warning = ThrottledLog(self.get_logger().warning)
+        self._mismatches = QosMismatches(self, self.get_logger().warning)
+        self._declared = DeclaredParameters(self, Settings, lambda: self._session is not None)
         self._fatal_event = self.create_guard_condition(self._on_fatal)
-        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._timer = self.create_timer(
-            self._declared.settings.diagnostics_period, self._report, clock=steady
+        self._beaten_s = time.monotonic()
+        self.create_timer(BEAT_S, self._beat, clock=steady)
+        self._diagnostics = Diagnostics(
+            self, self._snapshot, lambda: self._settings().diagnostics_period
         )
+        self._diagnostics.start()
         answer_impossible_transitions(self)
         self.get_logger().info('started; unconfigured')
-        if self._declared.settings.autostart:
+        if self._settings().autostart:
             self._autostart_timer = self.create_timer(0.0, self._autostart, clock=steady)
 
     def _autostart(self) -> None:
@@ -86,27 +86,25 @@ class ReflectionHeatmapNode(LifecycleNode):
     def fail(self, text: str, error: Exception | None = None) -> None:
         """Log why the node cannot go on, and keep it for the diagnostics."""
         self._failure = text
+        self._errors.note('failed', text)
         unexpected = error is not None and not isinstance(error, EXPECTED_ERRORS)
         self.get_logger().error(f'{text}\n{traceback.format_exc()}' if unexpected else text)
+
+    def _warn(self, reason: str, text: str) -> None:
+        """Log what was dropped or cannot be used, once in a while for each reason, and note it."""
+        self._errors.note(reason, text.partition('\n')[0])
+        self._log_warning(reason, text)
 
     # Transitions
 
     @told(on_exception=FAILURE)
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model and build everything; a FAILURE, with its reason, changes nothing."""
-        settings = self._declared.settings
-        self._radar_type()
-        session = open_session(settings, self._warn)
-        self._outputs = Outputs(
-            self,
-            settings.output_depth,
-            resolution=lambda: self._declared.settings.heatmap_resolution,
-            camera_info=lambda: self._camera_info,
-            on_mismatch=self._mismatches.output,
-        )
-        self._session = session
+        session = open_session(self._settings(), self._warn)
+        inputs = Inputs(self, self._settings, session.intake, self._mismatches, self._warn)
+        self._outputs = Outputs(self, self._settings, lambda: inputs.camera_info, self._mismatches)
+        self._session, self._inputs = session, inputs
         self._failure = self._fatal = ''
-        self._reported_radar_drops = {}
         facts = session.model_facts
         self.get_logger().info(
             f'configured: {facts["model.path"]} (sha256 {facts["model.sha256"][:12]}, '
@@ -121,7 +119,7 @@ class ReflectionHeatmapNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Start the worker and subscribe."""
         assert self._session is not None
-        assert self._outputs is not None
+        assert self._inputs is not None
         session = self._session
         activated = super().on_activate(state)
         session.queue.open()
@@ -129,15 +127,15 @@ class ReflectionHeatmapNode(LifecycleNode):
             session.queue,
             Stages(session.decode_radar, session.decode_image, self._infer, self._publish),
             session.monitor,
-            max_age_s=lambda: self._declared.settings.max_age,
+            session.watch,
+            max_age_s=lambda: self._settings().max_age,
             on_drop=self._warn,
             on_failure=self._on_inference_failure,
         )
         self._worker.start()
         self._active_since_s = time.monotonic()
-        self._subscribe()
-        topics = ', '.join(subscription.topic_name for subscription in self._inputs.values())
-        self.get_logger().info(f'active on {topics}')
+        self._inputs.open()
+        self.get_logger().info(f'active on {", ".join(self._inputs.topics.values())}')
         self._state = 'active'
         return activated
 
@@ -176,9 +174,8 @@ class ReflectionHeatmapNode(LifecycleNode):
         return SUCCESS
 
     def _stop(self) -> None:
-        for subscription in self._inputs.values():
-            self.destroy_subscription(subscription)
-        self._inputs = {}
+        if self._inputs is not None:
+            self._inputs.close()
         if self._session is not None:
             self._session.intake.clear('deactivated')
             self._session.queue.close('deactivated')
@@ -191,75 +188,16 @@ class ReflectionHeatmapNode(LifecycleNode):
         if self._outputs is not None:
             self._outputs.destroy()
             self._outputs = None
-        self._session = None
-        self._camera_info = None
-        self._camera_info_error = ''
-        self._camera_info_meter = InputMeter()
+        self._session = self._inputs = None
         self._mismatches.clear()
 
     def destroy_node(self) -> None:
-        """Stop the worker before the publishers it uses go."""
+        """Stop the threads before the publishers they use go."""
+        self._diagnostics.stop()
         try:
             self._stop()
         finally:
             super().destroy_node()
-
-    # Inputs
-
-    def _radar_type(self) -> Any:
-        radar_format = self._declared.settings.radar_format
-        if radar_format == 'radar_scan':
-            return optional_packages.radar_msgs().RadarScan
-        return {'points': PointCloud2, 'cube': Image}[radar_format]
-
-    def _subscribe(self) -> None:
-        settings = self._declared.settings
-        image_type = CompressedImage if settings.image_transport == 'compressed' else Image
-        image_qos = qos.profile(settings.image_reliability, settings.image_depth)
-        radar_qos = qos.profile(settings.radar_reliability, settings.radar_depth)
-        info_qos = qos.profile('best_effort', 1)
-        meters = self._meters()
-        for name, message_type, callback, profile in (
-            ('image', image_type, self._on_image, image_qos),
-            ('radar', self._radar_type(), self._on_radar, radar_qos),
-            ('camera_info', CameraInfo, self._on_camera_info, info_qos),
-        ):
-            topic = f'~/input/{name}'
-            events = qos.subscription_events(
-                self.resolve_topic_name(topic), self._mismatches.input, meters[name].lost_now
-            )
-            self._inputs[name] = self.create_subscription(
-                message_type, topic, callback, profile, event_callbacks=events
-            )
-
-    def _meters(self) -> dict[str, InputMeter]:
-        assert self._session is not None
-        return {**self._session.intake.meters, 'camera_info': self._camera_info_meter}
-
-    def _on_image(self, msg: Image | CompressedImage) -> None:
-        self._take('image', msg)
-
-    def _on_radar(self, msg: Any) -> None:
-        self._take('radar', msg)
-
-    def _take(self, name: str, msg: Any) -> None:
-        if self._session is None or name not in self._inputs:
-            return
-        self._mismatches.resolved(self._inputs[name].topic_name)
-        take = self._session.intake.image if name == 'image' else self._session.intake.radar
-        now = self.get_clock().now().nanoseconds
-        take(msg, stamp_ns(msg.header.stamp), now, self._declared.settings.stamp_tolerance)
-
-    def _on_camera_info(self, msg: CameraInfo) -> None:
-        self._mismatches.resolved(self._inputs['camera_info'].topic_name)
-        self._camera_info_meter.arrived(time.monotonic())
-        try:
-            decode_camera_info(msg)
-        except SensorDataError as error:
-            self._camera_info, self._camera_info_error = None, str(error)
-            self._warn(error.reason, str(error))
-            return
-        self._camera_info, self._camera_info_error = msg, ''
 
     # Worker's thread
 
@@ -268,7 +206,7 @@ class ReflectionHeatmapNode(LifecycleNode):
         model = self._session.model
         if not model.metadata.camera.intrinsics:
             return model.infer(image, radar)
-        info = self._camera_info
+        info = self._inputs.camera_info if self._inputs is not None else None
         if info is None:
             raise SensorDataError('camera_info_missing', 'the model needs a valid camera_info')
         return model.infer(image, radar, decode_camera_info(info))
@@ -279,14 +217,14 @@ class ReflectionHeatmapNode(LifecycleNode):
         assert self._session is not None
         assert self._outputs is not None
         self._outputs.publish(radar, image_message, image, result)
-        if self._declared.settings.stamp_tolerance > 0:
+        if self._settings().stamp_tolerance > 0:
             # Also what sensors and network took, which the ages by arrival cannot know.
             older = min(stamp_ns(msg.header.stamp) for msg in (radar, image_message))
             age_ns = self.get_clock().now().nanoseconds - older
             self._session.monitor.latency('since_stamp', age_ns * 1e-9)
 
     def _on_inference_failure(self, in_a_row: int, text: str) -> None:
-        if in_a_row >= self._declared.settings.max_consecutive_failures and not self._fatal:
+        if in_a_row >= self._settings().max_consecutive_failures and not self._fatal:
             self._fatal = f'{in_a_row} pairs failed in a row, the last: {text}'
             self._fatal_event.trigger()
 
@@ -296,63 +234,56 @@ class ReflectionHeatmapNode(LifecycleNode):
 
     # Diagnostics
 
-    def _on_parameters_changed(self) -> None:
-        period_ns = int(self._declared.settings.diagnostics_period * 1e9)
-        if self._timer.timer_period_ns != period_ns:
-            self._timer.timer_period_ns = period_ns
+    def _settings(self) -> Settings:
+        return self._declared.settings
 
-    def _report(self) -> None:
+    def _beat(self) -> None:
+        """Come round in the executor: what no message triggers is done here."""
+        self._beaten_s = time.monotonic()
         if self._session is not None and self._state == 'active':
-            self._session.intake.flush_if_silent(self._declared.settings.stale_after)
-        self._diagnostics.publish(
-            diagnostic_array(
-                self._snapshot(),
-                name=f'{self.get_fully_qualified_name().lstrip("/")}: perception',
-                hardware_id=self.get_name(),
-                now_ns=self.get_clock().now().nanoseconds,
-            )
-        )
+            self._session.intake.flush_if_silent(self._settings().stale_after)
 
-    def _snapshot(self) -> health.Snapshot:
-        session, now_s = self._session, time.monotonic()
-        if session is None:
-            return health.Snapshot(self._state, self._failure)
-        account, seen = session.intake.account, session.monitor.seen()
-        new_drops = {
-            reason: count - self._reported_radar_drops.get(reason, 0)
-            for reason, count in account.radar_dropped.items()
-            if count > self._reported_radar_drops.get(reason, 0)
-        }
-        self._reported_radar_drops = account.radar_dropped
-        return health.Snapshot(
+    def _snapshot(self, now_s: float) -> Snapshot:
+        """What the diagnostics are made from; called in their thread."""
+        transition = self.transition
+        return Snapshot(
             state=self._state,
+            settings=self._settings(),
             failure=self._failure,
-            stale_after_s=self._declared.settings.stale_after,
-            silent_s=now_s - max(seen.last_published_s or 0.0, self._active_since_s),
-            worker_alive=self._worker is not None and self._worker.is_alive,
-            inputs=self._input_status(now_s),
-            account=account,
-            new_radar_drops=new_drops,
-            seen=seen,
-            camera_info_error=self._camera_info_error,
-            qos_mismatches=self._mismatches.current,
-            model=session.model_facts,
+            errors=self._errors.facts(),
+            executor_age_s=now_s - self._beaten_s,
+            transition=transition and (transition[0], now_s - transition[1]),
+            configured=self._configured(now_s),
         )
 
-    def _input_status(self, now_s: float) -> dict[str, health.InputStatus]:
-        result = {}
-        for name, meter in self._meters().items():
-            topic = self.resolve_topic_name(f'~/input/{name}')
-            result[name] = health.InputStatus(
-                topic,
-                meter.received,
-                meter.rate_hz(now_s),
-                meter.age_s(now_s),
-                self.count_publishers(topic),
-                meter.lost,
-                meter.take_new_losses(),
-            )
-        return result
+    def _configured(self, now_s: float) -> Configured | None:
+        session, inputs, worker = self._session, self._inputs, self._worker
+        if session is None or inputs is None:
+            return None
+        settings = self._settings()
+        account = session.intake.account
+        status = inputs.status(now_s)
+        seen = session.monitor.seen(settings.diagnostics_window)
+        active_since_s = self._active_since_s
+        counts = account.counters | {
+            f'{name}.lost': one.facts.lost for name, one in status.items()
+        }
+        return Configured(
+            active_s=now_s - active_since_s,
+            silent_s=now_s - max(seen.last_published_s or 0.0, active_since_s),
+            # While it is being stopped it may end.
+            worker_alive=worker is None or worker.is_alive or self.transition is not None,
+            clock_started=self.get_clock().now().nanoseconds > 0,
+            inputs=status,
+            account=account,
+            recent=session.recent.growth(now_s, counts, settings.diagnostics_window),
+            seen=seen,
+            agreement=session.watch.facts(settings.agreement_window),
+            model=session.model_facts,
+            camera_info_error=inputs.camera_info_error,
+            mismatches=self._mismatches.current(),
+            providers_passed_over=tuple(session.model.passed_over),
+        )
 
 
 def main(args: list[str] | None = None) -> int:

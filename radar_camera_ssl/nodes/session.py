@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from radar_camera_ssl.inference.model import CorrespondenceModel, ModelError
 from radar_camera_ssl.model_metadata import CubeInput
 from radar_camera_ssl.resources import model_path
 from radar_camera_ssl.sensors.pairing import Pair
 
+from .agreement_watch import AgreementWatch
 from .decoding import ImageDecoder, RadarDecoder, image_decoder, radar_decoder
 from .intake import Intake
 from .monitor import WorkerMonitor
 from .pair_queue import PairQueue
 from .parameters import Settings
+from .recent_counts import RecentCounts
 from .synchronizers import make_synchronizer
 
 
@@ -33,13 +36,17 @@ class Session:
     queue: PairQueue[Pair]
     intake: Intake
     monitor: WorkerMonitor
+    watch: AgreementWatch
+    recent: RecentCounts
 
     @property
     def model_facts(self) -> dict[str, str]:
         """What the diagnostics say about the model."""
+        card = Path(self.model_path).with_suffix('.md')
         return {
             'model.path': self.model_path,
             'model.sha256': self.model.sha256,
+            'model.card': str(card) if card.is_file() else '',
             'model.radar': self.model.metadata.radar.kind,
             'provider': self.model.provider,
         }
@@ -68,6 +75,8 @@ def open_session(settings: Settings, on_drop: Callable[[str, str], None]) -> Ses
         queue=queue,
         intake=Intake(make_synchronizer(settings), queue, on_drop),
         monitor=WorkerMonitor(),
+        watch=AgreementWatch(),
+        recent=RecentCounts(),
     )
 
 

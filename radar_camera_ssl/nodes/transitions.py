@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -21,17 +22,22 @@ def told(on_exception: TransitionCallbackReturn) -> Callable[[Transition], Trans
     """Wrap a transition callback: rclpy swallows its exceptions without a line in the log.
 
     The node's `fail(text, error)` is called with what was raised, and `on_exception` returned.
+    While the callback is at work the node's `transition` is its name and when it began, by the
+    steady clock; otherwise None.
     """
 
     def decorate(transition: Transition) -> Transition:
         @wraps(transition)
         def wrapped(self: Any, state: LifecycleState) -> TransitionCallbackReturn:
+            name = transition.__name__.removeprefix('on_')
+            self.transition = (name, time.monotonic())
             try:
                 return transition(self, state)
             except Exception as error:  # noqa: BLE001 - whatever it is, the node tells it
-                name = transition.__name__.removeprefix('on_')
                 self.fail(f'{name} failed: {error}', error)
                 return on_exception
+            finally:
+                self.transition = None
 
         return wrapped
 

@@ -17,6 +17,7 @@ from radar_camera_ssl.sensors.errors import SensorDataError
 from radar_camera_ssl.sensors.pairing import Pair
 from radar_camera_ssl.sensors.radar_points import RadarPoints
 
+from .agreement_watch import AgreementWatch
 from .decoding import ImageDecoder, RadarDecoder
 from .intake import ready_since
 from .monitor import WorkerMonitor
@@ -51,6 +52,7 @@ class PairWorker:
         queue: PairQueue[Pair],
         stages: Stages,
         monitor: WorkerMonitor,
+        watch: AgreementWatch,
         max_age_s: Callable[[], float],
         on_drop: Callable[[str, str], None],
         on_failure: Callable[[int, str], None],
@@ -60,7 +62,8 @@ class PairWorker:
         `on_drop(reason, text)` is told of each dropped pair, `on_failure(in_a_row, text)` of each
         failed one; both are called in the worker's thread.
         """
-        self._queue, self._stages, self._monitor = queue, stages, monitor
+        self._queue, self._stages = queue, stages
+        self._monitor, self._watch = monitor, watch
         self._max_age_s, self._on_drop, self._on_failure = max_age_s, on_drop, on_failure
         self._thread = threading.Thread(target=self._run, name='pair_worker', daemon=True)
 
@@ -95,8 +98,6 @@ class PairWorker:
             text = f'pair dropped: {error.reason} ({error})'
             if error.reason == FIELD_MISSING:
                 self._monitor.radar_field_missing(str(error))
-            else:
-                self._monitor.error(text)
             self._on_drop(error.reason, text)
             return error.reason
         except Exception as error:  # noqa: BLE001 - whatever fails, the node goes on and tells
@@ -118,4 +119,5 @@ class PairWorker:
             result = self._stages.infer(image, radar)
         with self._monitor.stage('publish'):
             self._stages.publish(radar_message, image_message, image, result)
-        self._monitor.published(pair.gap_s, result.agreement, result.returns_dropped)
+        self._monitor.published(pair.gap_s, result.returns_dropped)
+        self._watch.add(pair.radar_stamp, image, radar, result)

@@ -37,6 +37,12 @@ DEFAULTS: dict[str, Any] = {
     'pair_queue_depth': 100,
     'max_age': 30.0,
     'stale_after': 0.3,
+    'diagnostics_window': 0.5,
+    # The tiny models' agreement means nothing, and a busy machine is slow.
+    'agreement_warn': 0.0,
+    'agreement_error': 0.0,
+    'latency_warn': [''],
+    'latency_error': [''],
 }
 
 
@@ -116,6 +122,14 @@ def camera_info_message(stamp_ns: int, height: int = 120, width: int = 160) -> C
     return stamped(message, stamp_ns, 'camera_optical')
 
 
+def report_values(report: dict[str, DiagnosticStatus]) -> dict[str, str]:
+    """The key values of all parts of one report; no key is in two."""
+    pairs = [(value.key, value.value) for status in report.values() for value in status.values]
+    values = dict(pairs)
+    assert len(values) == len(pairs)
+    return values
+
+
 class Spinner:
     """An executor in a thread of its own."""
 
@@ -163,7 +177,7 @@ class Rig:
         )
         self.name = f'{namespace}/reflection_heatmap'
         self.peer = Node('peer', namespace=namespace, start_parameter_services=False)
-        self.diagnostics: list[DiagnosticStatus] = []
+        self.reports: list[dict[str, DiagnosticStatus]] = []
         self.peer.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, 100)
         self._node_spinner, self._peer_spinner = Spinner(self.node), Spinner(self.peer)
         self.lifecycle = LifecycleClient(self.name)
@@ -180,7 +194,19 @@ class Rig:
         return self._node_spinner.is_alive
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        self.diagnostics += [s for s in message.status if s.name.startswith(self.name[1:])]
+        prefix = f'{self.name[1:]}: '
+        ours = {
+            status.name.removeprefix(prefix): status
+            for status in message.status
+            if status.name.startswith(prefix)
+        }
+        if ours:
+            self.reports.append(ours)
+
+    @property
+    def diagnostics(self) -> list[DiagnosticStatus]:
+        """The verdicts on the whole node so far."""
+        return [report['perception'] for report in list(self.reports)]
 
     def topic(self, name: str) -> str:
         return f'{self.name}/{name}'
@@ -227,27 +253,28 @@ class Rig:
         self.image(image if image is not None else image_message(stamp_ns))
 
     def values(self) -> dict[str, str]:
-        """The key values of the latest diagnostics."""
-        return {v.key: v.value for v in self.diagnostics[-1].values} if self.diagnostics else {}
+        """The key values of the latest diagnostics, of all parts."""
+        return report_values(self.reports[-1]) if self.reports else {}
 
     def forget(self) -> None:
         """Forget the diagnostics so far, so that `status` sees only what comes after."""
-        self.diagnostics.clear()
+        self.reports.clear()
 
-    def status(self, level: bytes, text: str = '') -> DiagnosticStatus:
+    def status(self, level: bytes, text: str = '', part: str = 'perception') -> DiagnosticStatus:
         """Wait for a diagnostic status of this level with this text; return it."""
 
         def found() -> DiagnosticStatus | None:
-            for status in list(self.diagnostics):
-                if status.level == level and text in status.message:
+            for report in list(self.reports):
+                status = report.get(part)
+                if status is not None and status.level == level and text in status.message:
                     return status
             return None
 
         return wait_until(
             found,
             lambda: (
-                f'{text!r} at level {level!r}; last were '
-                f'{[(s.level, s.message) for s in self.diagnostics[-3:]]}'
+                f'{text!r} at level {level!r} of {part}; last were '
+                f'{[(r[part].level, r[part].message) for r in self.reports[-3:] if part in r]}'
             ),
         )
 

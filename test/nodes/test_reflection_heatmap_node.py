@@ -19,6 +19,7 @@ from ros_graph import (
     cloud_message,
     image_message,
     radar_message,
+    report_values,
     stamped,
     wait_until,
 )
@@ -155,8 +156,8 @@ def test_the_account_holds_at_every_moment(make_rig: MakeRig) -> None:
     for i in range(30):
         rig.pair(SECOND + i * PERIOD)
     wait_until(lambda: rig.values().get('radar_received') == '30', 'not all arrived')
-    for status in rig.diagnostics:
-        values = {v.key: v.value for v in status.values}
+    for report in rig.reports:
+        values = report_values(report)
         if 'radar_received' in values:
             parts = ('published', 'radar_dropped', 'radar_pending')
             assert int(values['radar_received']) == sum(int(values[part]) for part in parts)
