@@ -31,6 +31,9 @@ INPUT_ERRORS = (
     ('radar_camera_ssl.learning.export', 'ExportError'),
 )
 
+# Packages that one option of a command needs, and the extra that brings each.
+OPTIONS_EXTRAS = {'rerun': 'rerun'}
+
 
 @dataclass(frozen=True)
 class Command:
@@ -181,7 +184,7 @@ def _missing_module(name: str, error: ModuleNotFoundError) -> int:
     missing = error.name or str(error)
     if missing.partition('.')[0] == PROGRAM:
         raise error
-    extra = COMMANDS[name].extra
+    extra = OPTIONS_EXTRAS.get(missing.partition('.')[0], COMMANDS[name].extra)
     which = f'the extra "{extra}", ' if extra else ''
     print(
         f'{PROGRAM} {name}: needs the Python package {missing} '
