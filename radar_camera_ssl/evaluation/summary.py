@@ -21,6 +21,8 @@ HEADLINES = {
     'mismatch_auroc': 'Misaligned pairs noticed (AUROC)',
     'mismatch_auroc_2s': 'Misalignment noticed within 2 s (AUROC)',
     'yaw_alarm_auroc': 'Radar turned by 2° noticed within 2 s (AUROC)',
+    'retrieval_recall_at_1': 'Own image first of 16 (recall@1)',
+    'retrieval_recall_at_5': 'Own image in the first 5 of 16 (recall@5)',
     'projection_distance_px': 'Median distance from the projected return',
 }
 # What each baseline is blind to: the radar frame, or the image.
@@ -31,8 +33,9 @@ WITHOUT_RADAR = (
     'image_only',
     'empty_radar',
     'another_radar',
+    'chance',
 )
-WITHOUT_IMAGE = ('radar_only', 'another_image', 'rcs')
+WITHOUT_IMAGE = ('radar_only', 'another_image', 'rcs', 'chance')
 # By the end of the key: digits, unit.
 _UNITS = {'_deg': (2, '°'), '_px': (1, ' px'), '_ms': (1, ' ms')}
 _SMALLER_IS_BETTER = (
