@@ -186,9 +186,9 @@ def spread(items: Sequence[T], wanted: int) -> list[T]:
     return [items[int(i)] for i in index]
 
 
-def jpeg_of(image: Picture) -> bytes:
-    """Compress a picture (H, W, 3) BGR."""
-    written, data = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+def jpeg_of(image: Picture, quality: int = _JPEG_QUALITY) -> bytes:
+    """Compress a picture (H, W, 3) BGR; quality: 0 to 100."""
+    written, data = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not written:
         raise OSError(f'cannot compress a picture of {image.shape}')
     return bytes(data)
