@@ -12,10 +12,17 @@
 | `another_image` | the radar | the model's, given another moment's image | |
 | `another_radar` | the image | of a random return of another moment | the model's for that |
 | `rcs` | the radar's strength | | |
+| `chance` | nothing: what a coin scores where figures compare pairs | | |
+
+`mean_heatmap` and `best_fixed` stand for the mean heatmap of the training drives, which a model
+file does not hold. The mean over the very drives that are evaluated knows where their sources
+tend to be; and `best_fixed` is chosen with their ground truth at hand: no map that is the same
+for all frames, the training mean among them, has a higher AP, best F1 or pointing accuracy.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import cv2
@@ -26,6 +33,7 @@ from radar_camera_ssl.evaluation import histograms
 from radar_camera_ssl.evaluation.ground_truth import FrameTruth
 from radar_camera_ssl.evaluation.metrics import METRIC_KEYS
 from radar_camera_ssl.evaluation.oracle import rcs_likelihood, splat
+from radar_camera_ssl.evaluation.retrieval import CHANCE
 from radar_camera_ssl.evaluation.scoring import Answer, heatmap_at_raster
 from radar_camera_ssl.sensors.geometry import Intrinsics
 from radar_camera_ssl.sensors.radar_points import RadarPoints
@@ -40,7 +48,9 @@ BASELINES = (
     'another_image',
     'another_radar',
     'rcs',
+    'chance',
 )
+_EVEN = ('ghost_auroc', 'mismatch_auroc', 'mismatch_auroc_2s', 'yaw_alarm_auroc')
 
 _SALIENCY_SIDE = 64
 _RADAR_ONLY_SIGMA = np.array([1.0, 1.0]) / 16
@@ -107,6 +117,15 @@ def radar_only(
     return Answer(splat(prior_pixel, sigma, likelihood, image_size, grid), prior_pixel)
 
 
+def chance(measured: Mapping[str, float | None]) -> dict[str, float | None]:
+    """What guessing scores at the figures that ask which of several is the right one.
+
+    measured: the model's figures; what was not measured has no chance level either.
+    """
+    levels = {**dict.fromkeys(_EVEN, 0.5), **CHANCE}
+    return {key: None if measured[key] is None else levels.get(key) for key in METRIC_KEYS}
+
+
 def cell_centre(
     row: int, column: int, image_size: tuple[int, int], grid: tuple[int, int]
 ) -> NDArray[np.float64]:
@@ -165,7 +184,11 @@ class FixedMaps:
         self.heatmap_sum += other.heatmap_sum
 
     def best_fixed(self) -> dict[str, float | None]:
-        """Upper bound of all constant answers: it is chosen with the answers at hand."""
+        """Upper bound of all constant answers: it is chosen with the answers at hand.
+
+        Of all orders of the sample points that by their share of positives has the most of them
+        among its first n, for every n. No other has a higher precision at any recall.
+        """
         values: dict[str, float | None] = dict.fromkeys(METRIC_KEYS)
         if self.returns:
             values['pointing_accuracy'] = float(self.hits.max() / self.returns)

@@ -14,8 +14,10 @@ from radar_camera_ssl.evaluation import baselines
 from radar_camera_ssl.evaluation.drive_figures import DriveFigures
 from radar_camera_ssl.evaluation.ground_truth import FrameTruth
 from radar_camera_ssl.evaluation.metrics import Tally
+from radar_camera_ssl.evaluation.moments import MomentPicker
 from radar_camera_ssl.evaluation.oracle import ProjectionOracle, rcs_likelihood
 from radar_camera_ssl.evaluation.replay import RadarFrame
+from radar_camera_ssl.evaluation.retrieval import RetrievalProbe
 from radar_camera_ssl.evaluation.scoring import (
     Answer,
     FrameScore,
@@ -50,9 +52,9 @@ class _Moment:
 class DriveEvaluation:
     """Accumulates figures over one drive, in memory that does not grow with its length.
 
-    Feed it frames in order with `add`. It runs the model again: on every frame for the windows of
-    `WindowProbe`, and on every `blind_stride`-th with an empty radar frame, with another moment's
-    radar, and with another drive's.
+    Feed it frames in order with `add`, then call `finish`. It runs the model again: on every frame
+    for the windows of `WindowProbe`, on every `blind_stride`-th with an empty radar frame, with
+    another moment's radar, and with another drive's, and at the end for `RetrievalProbe`.
     """
 
     def __init__(
@@ -63,11 +65,13 @@ class DriveEvaluation:
         other_drive: Sequence[RadarFrame] = (),
         blind_stride: int = 4,
         seed: int = 0,
+        name: str = '',
     ) -> None:
         """Start a drive.
 
         intrinsics: for angles, None without camera_info. oracle: None without extrinsics.
-        other_drive: radar frames of another drive, for misaligned pairs.
+        other_drive: radar frames of another drive, for misaligned pairs. name: of the drive, for
+        its best and worst moments.
         """
         self._model = model
         self._intrinsics = intrinsics
@@ -85,6 +89,12 @@ class DriveEvaluation:
         self._windows = WindowProbe(
             self._infer, self.figures.blocks, self._other_drive, np.random.default_rng([seed, 1])
         )
+        camera = model.metadata.camera
+        self._retrieval = RetrievalProbe(
+            self._infer, self.figures.blocks, (camera.height, camera.width)
+        )
+        self._picker = MomentPicker(name)
+        self._first: int | None = None
 
     def add(
         self,
@@ -119,12 +129,13 @@ class DriveEvaluation:
             inside = np.asarray(projected.likelihood) > 0
             seen = inside & (correspondence.likelihood >= 0.5)
             tally.add_projection(correspondence.pixel, np.asarray(projected.pixel), seen)
-        scorer = None
+        scorer = score = None
         if truth is not None:
             self.figures.frames_with_truth += 1
             source = truth.source_of(correspondence.returns, self._by_row)
             scorer = _Scorer(truth, source, self._margin(image), self._intrinsics)
-            scorer.score(tally, correspondence)
+            score = scorer.score(tally, correspondence)
+            self._count_places(correspondence.returns, score)
             self._score_framewise(scorer, image, correspondence)
             if projected is not None:
                 scorer.score(self.figures.oracle_tally, projected)
@@ -135,18 +146,33 @@ class DriveEvaluation:
             if not self._moments or abs(stamp - self._moments[-1].stamp) >= _HELD_EVERY_S * 1e9:
                 self._moments.append(_Moment(stamp, radar, truth, way_m))
         self._windows.add(stamp, way_m, image, radar, correspondence)
+        self._retrieval.add(stamp, way_m, image, radar, correspondence)
+        self._first = stamp if self._first is None else self._first
+        self._picker.add((stamp - self._first) * 1e-9, image, correspondence, score)
         self.figures.frames += 1
         return correspondence
 
+    def finish(self) -> None:
+        """Count what only the whole drive tells, once all frames have passed."""
+        self._retrieval.finish()
+        self._picker.finish()
+        self.figures.moments = self._picker.moments
+
     def missing(self) -> dict[str, str]:
         """Why figures that need no ground truth cannot be had from this drive, by their keys."""
-        return self._windows.missing()
+        return {**self._windows.missing(), **self._retrieval.missing()}
 
     def _infer(self, image: NDArray[np.uint8], radar: RadarFrame) -> Correspondence:
         return self._model.infer(image, radar, self._intrinsics)
 
     def _margin(self, image: NDArray[np.uint8]) -> tuple[float, float]:
         return image.shape[1] / self._grid[1], image.shape[0] / self._grid[0]
+
+    def _count_places(self, returns: RadarPoints, score: FrameScore) -> None:
+        if score.pointing is not None:
+            self.figures.by_range.add(returns.range[score.visible], score.pointing)
+            azimuth = np.rad2deg(returns.azimuth[score.visible])
+            self.figures.by_azimuth.add(azimuth, score.pointing)
 
     def _score_framewise(
         self, scorer: _Scorer, image: NDArray[np.uint8], correspondence: Correspondence

@@ -10,9 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radar_camera_ssl.evaluation import baselines
+from radar_camera_ssl.evaluation.by_bins import AZIMUTH_EDGES_DEG, RANGE_EDGES_M, ReturnsByBin
 from radar_camera_ssl.evaluation.histograms import bin_threshold, precision_recall
 from radar_camera_ssl.evaluation.metrics import Tally
-from radar_camera_ssl.evaluation.time_blocks import BlockedTally, confidence_95, total_of
+from radar_camera_ssl.evaluation.moments import Moments
+from radar_camera_ssl.evaluation.time_blocks import (
+    DRIVES_ENOUGH,
+    BlockedTally,
+    confidence_95,
+    resampled,
+    total_of,
+)
 from radar_camera_ssl.evaluation.windows import window_counts
 
 _FRAMEWISE_BASELINES = (
@@ -39,7 +47,10 @@ class Curves:
 
 
 class DriveFigures:
-    """Counts of the model, of its baselines and of the oracle: they add up, and can be pickled."""
+    """Counts of the model, of its baselines and of the oracle: they add up, and can be pickled.
+
+    With them go the best and worst moments, which are merged by choosing among them.
+    """
 
     def __init__(self) -> None:
         self.frames = 0
@@ -49,11 +60,20 @@ class DriveFigures:
         self.baselines = {name: Tally() for name in _FRAMEWISE_BASELINES}
         self.oracle_tally = Tally()
         self.fixed: baselines.FixedMaps | None = None
-        self._merged: list[Tally] = []
+        self.by_range = ReturnsByBin(RANGE_EDGES_M)
+        self.by_azimuth = ReturnsByBin(AZIMUTH_EDGES_DEG)
+        self.moments = Moments()
+        self._merged: list[list[Tally]] = []
 
     def merge(self, other: DriveFigures) -> None:
-        """Add another drive's counts (time blocks stay apart, for the confidence intervals)."""
-        self._merged += other.all_blocks
+        """Add another drive's counts; what confidence intervals are drawn from stays apart."""
+        self._merged += other.drives
+        if len(self.drives) >= DRIVES_ENOUGH:
+            # Their blocks are not wanted any more, and are most of what is held.
+            self._merged = [[total_of(blocks)] for blocks in self._merged]
+        self.by_range.merge(other.by_range)
+        self.by_azimuth.merge(other.by_azimuth)
+        self.moments.merge(other.moments)
         for name, tally in self.baselines.items():
             tally.merge(other.baselines[name])
         self.oracle_tally.merge(other.oracle_tally)
@@ -69,31 +89,41 @@ class DriveFigures:
         self.frames_with_truth += other.frames_with_truth
 
     @property
-    def all_blocks(self) -> list[Tally]:
-        """Tallies of this drive's time blocks, and of drives merged into it."""
-        return [*self.blocks.blocks, *self._merged]
+    def drives(self) -> list[list[Tally]]:
+        """Tallies of the time blocks of this drive, and of each merged into it that has any."""
+        own = self.blocks.blocks
+        return [own, *self._merged] if own else list(self._merged)
+
+    @property
+    def total(self) -> Tally:
+        """The model's counts over all drives."""
+        return total_of([block for blocks in self.drives for block in blocks])
 
     def values(self) -> dict[str, Any]:
-        """Metrics, `heatmap_threshold`, `windows`, `confidence_95`, `baselines`, `oracle`."""
-        blocks = self.all_blocks
-        total = total_of(blocks)
+        """Metrics, and what stands beside them in metrics.json."""
+        total = self.total
         result: dict[str, Any] = dict(total.values())
         result['heatmap_threshold'] = bin_threshold(total.threshold_bin())
         result['windows'] = window_counts(total)
-        result['confidence_95'] = confidence_95(blocks)
+        unit, units = resampled(self.drives)
+        result['confidence_95'] = confidence_95(units)
+        result['confidence_unit'] = unit
         figures = {name: tally.values() for name, tally in self.baselines.items()}
         if self.fixed is not None:
             figures['best_fixed'] = self.fixed.best_fixed()
             figures['mean_heatmap'] = self.fixed.mean_heatmap()
+        figures['chance'] = baselines.chance(total.values())
         result['baselines'] = {
             name: figures[name] for name in baselines.BASELINES if name in figures
         }
         result['oracle'] = self.oracle_tally.values() if self.has_oracle else None
+        result['by_range'] = self.by_range.values()
+        result['by_azimuth'] = self.by_azimuth.values()
         return result
 
     def curves(self) -> Curves:
         """Precision over recall, and how often what has a likelihood is a source."""
-        total = total_of(self.all_blocks)
+        total = self.total
         recall = precision = oracle_recall = oracle_precision = confidence = frequency = None
         if total.heat_positive.sum() > 0:
             precision, recall = precision_recall(total.heat_positive, total.heat_negative)

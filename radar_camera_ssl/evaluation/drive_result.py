@@ -16,13 +16,14 @@ from radar_camera_ssl.evaluation.drive_figures import DriveFigures
 from radar_camera_ssl.evaluation.metrics import METRIC_KEYS
 from radar_camera_ssl.evaluation.outputs import Drawn
 from radar_camera_ssl.evaluation.replay import STAGES
+from radar_camera_ssl.evaluation.timeline import Timeline
 
 
 @dataclass
 class DriveResult:
     """Counts of one drive, and of drives merged into it; can be pickled.
 
-    drawn: what there is to show of this drive alone.
+    drawn, timeline: what there is to show of this drive alone.
     """
 
     path: Path
@@ -34,6 +35,7 @@ class DriveResult:
     notes: list[str]
     missing: dict[str, str]
     drawn: Drawn
+    timeline: Timeline
 
     def merge(self, other: DriveResult) -> None:
         """Add another drive's counts."""
@@ -55,6 +57,9 @@ class DriveResult:
         told['yaw_error_deg'] = told['time_offset_ms'] = None
         told['pairs'] = self.pairs
         told['dropped'] = {stream: dict(reasons) for stream, reasons in self.dropped.items()}
+        unmatched = self.dropped['radar'].total()
+        matched = self.pairs / (self.pairs + unmatched) if self.pairs + unmatched else None
+        told['matched_share'] = matched
         told['gap_ms'] = _quantiles(self.gap_ms, median=0.5, p95=0.95)
         told['latency_ms'] = {
             stage: _quantiles(self.latency_ms[stage], median=0.5, p99=0.99) for stage in STAGES

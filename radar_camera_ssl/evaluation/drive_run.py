@@ -17,6 +17,7 @@ from radar_camera_ssl.evaluation.oracle import ProjectionOracle
 from radar_camera_ssl.evaluation.outputs import DriveOutputs, OutputOptions
 from radar_camera_ssl.evaluation.recorded_rig import RecordedRig
 from radar_camera_ssl.evaluation.replay import RadarFrame, Replay, ReplayFrame, decode_radar
+from radar_camera_ssl.evaluation.timeline import Timeline
 from radar_camera_ssl.inference.model import CorrespondenceModel
 from radar_camera_ssl.sensors.errors import SensorDataError
 from radar_camera_ssl.sensors.geometry import transform_chain
@@ -89,6 +90,7 @@ def evaluate_drive(
                 if key not in WITHOUT_TRUTH:
                     missing[key] = why
         evaluation = None
+        timeline = Timeline()
         unlabelled = 0
         for frame in replay:
             if evaluation is None:
@@ -96,17 +98,21 @@ def evaluate_drive(
                 if oracle is None:
                     missing['oracle'] = 'no camera_info, or no transform from radar to camera'
                     missing['projection_distance_px'] = missing['oracle']
-                evaluation = DriveEvaluation(model, intrinsics, oracle, other_drive)
+                evaluation = DriveEvaluation(
+                    model, intrinsics, oracle, other_drive, name=path.name
+                )
             truth = _truth(reader, frame, notes)
             unlabelled += reader.available and truth is None
             evaluation.add(
                 frame.image_stamp, frame.image, frame.radar, truth, frame.correspondence
             )
+            timeline.add(frame.image_stamp, frame.gap_s, frame.correspondence.agreement)
             outputs.add(frame)
             step()
         if evaluation is None:
             evaluation = DriveEvaluation(model, intrinsics)
             notes.append('no pair could be used')
+        evaluation.finish()
         missing.update(evaluation.missing())
     if unlabelled:
         notes.append(f'{unlabelled} pairs had no ground truth of their stamps')
@@ -122,6 +128,7 @@ def evaluate_drive(
         [f'{path.name}: {note}' for note in notes],
         missing,
         outputs.drawn,
+        timeline,
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from radar_camera_ssl.evaluation.comparison import Comparison, Reference, compare
-from radar_camera_ssl.evaluation.drive_figures import Curves
+from radar_camera_ssl.evaluation.drive_figures import DriveFigures
 from radar_camera_ssl.evaluation.drive_result import DriveFailure, DriveResult
 from radar_camera_ssl.evaluation.drive_run import DriveJob, EvaluationOptions, radar_topic
 from radar_camera_ssl.evaluation.jobs import Outcome, evaluate_in_processes, evaluate_in_turn
@@ -38,32 +38,38 @@ def evaluate_bags(
     options: EvaluationOptions | None = None,
     jobs: int = 1,
     reference: Reference | None = None,
+    rerun: Path | str | None = None,
 ) -> dict[str, Any]:
     """Run a model over recordings and measure it; returns what metrics.json holds.
 
     out: folder for metrics.json, report.html, with `overlay` also overlay.mp4 and overlay.png,
-    with `record` also recorded/<name of the bag>, a bag of heatmaps and reflections; None writes
-    nothing. options overrides slop_s. progress: called with pairs done and radar frames in all.
-    jobs: recordings evaluated at once, each in a process of its own, when the model is given as
-    a file; nothing but `latency_ms` depends on it. reference: an earlier evaluation, which the
-    report compares this one with.
+    with `record` also recorded/<name of the bag>, a bag of heatmaps, overlays and reflections;
+    None writes nothing. rerun: .rrd file for the same; of several recordings one each, with their
+    names at its end. options overrides slop_s. progress: called with pairs done and radar frames
+    in all. jobs: recordings evaluated at once, each in a process of its own, when the model is
+    given as a file; nothing but `latency_ms` depends on it. reference: an earlier evaluation,
+    which the report compares this one with.
 
     Every figure is None where a recording lacks what it needs; `null_because` says what. Keys are
-    those of `METRIC_KEYS` (defined in `Tally.values`) with `confidence_95`, `baselines`, `oracle`,
-    then `pairs`, `dropped`, `gap_ms` (absolute), `latency_ms`, `windows` (how many of each kind
-    the window figures rest on), `bags` with the same per drive, and `failed_bags`.
+    those of `METRIC_KEYS` (defined in `Tally.values`) with `confidence_95` (drawn from drives or
+    their time blocks, as `confidence_unit` says: `time_blocks.resampled`), `baselines`, `oracle`,
+    `by_range`, `by_azimuth` (`ReturnsByBin.values`), then `pairs`, `dropped`, `matched_share` (of
+    the radar frames), `gap_ms` (absolute), `latency_ms`, `windows` (how many of each kind the
+    window figures rest on), `bags` with the same per drive and its `timeline`
+    (`Timeline.values`), and `failed_bags`.
     Figures over several drives are pooled over their frames and returns, not averaged.
 
     Of several recordings those that cannot be used are named in `failed_bags`. Raises ModelError
     for a model and RecordingError for a recording (when there is one, or none of several) that
-    cannot be used, and ValueError without recordings.
+    cannot be used, FileExistsError for a bag or .rrd file that is there already,
+    ModuleNotFoundError without what the outputs need, and ValueError without recordings.
     """
     if not bags:
         raise ValueError('no recordings to evaluate')
     options = options or EvaluationOptions(slop_s=slop_s)
     # As the processes see them, wherever they start; `.` gets its name.
     paths = [Path(os.path.abspath(bag)) for bag in bags]
-    wanted = OutputOptions(overlay, record)
+    wanted = OutputOptions(overlay, record, None if rerun is None else Path(rerun))
     results = None if out is None else ResultFolder(Path(out), paths, wanted)
     model_file = None if isinstance(model, CorrespondenceModel) else Path(model)
     if isinstance(model, Path | str):
@@ -90,8 +96,8 @@ def evaluate_bags(
         if results is not None:
             drawn = {i: o.drawn for i, o in enumerate(outcomes) if isinstance(o, DriveResult)}
             comparison = compare(metrics, reference) if reference else None
-            curves, moments = merged.figures.curves(), results.join(drawn)
-            _write(results, metrics, curves, moments, _card(model_file), comparison, overlay)
+            sheet = results.join(drawn)
+            _write(results, metrics, merged.figures, sheet, _card(model_file), comparison, overlay)
     return metrics
 
 
@@ -104,7 +110,10 @@ def _metrics(
     if not results:
         told = '; '.join(failure.error for failure in failures)
         raise RecordingError(f'none of {len(failures)} bags could be evaluated: {told}')
-    per_drive = [{'bag': result.path.name, **result.values()} for result in results]
+    per_drive = [
+        {'bag': result.path.name, **result.values(), 'timeline': result.timeline.values()}
+        for result in results
+    ]
     merged = results[0]
     for result in results[1:]:
         merged.merge(result)
@@ -127,18 +136,27 @@ def _metrics(
 def _write(
     results: ResultFolder,
     metrics: dict[str, Any],
-    curves: Curves,
-    moments: list[tuple[float, Picture]],
+    figures: DriveFigures,
+    sheet: list[tuple[float, Picture]],
     card: str | None,
     comparison: Comparison | None,
     overlay: bool,
 ) -> None:
     """Write the files of results, metrics.json last."""
-    if overlay and moments:
+    if overlay and sheet:
         with results.file('overlay.png') as path:
-            contact_sheet(moments, path)
+            contact_sheet(sheet, path)
     with results.file('report.html') as path:
-        write_report(path, metrics, curves, card=card, comparison=comparison, video=overlay)
+        write_report(
+            path,
+            metrics,
+            figures.curves(),
+            figures.moments.best,
+            figures.moments.worst,
+            card,
+            comparison,
+            overlay,
+        )
     with results.file('metrics.json') as path:
         path.write_text(json.dumps(metrics, indent=2, allow_nan=False) + '\n', encoding='utf-8')
 

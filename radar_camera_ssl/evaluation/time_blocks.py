@@ -9,6 +9,9 @@ import numpy as np
 
 from radar_camera_ssl.evaluation.metrics import METRIC_KEYS, Tally
 
+DRIVES_ENOUGH = 10
+"""From so many drives on, intervals are drawn from drives, not from their time blocks."""
+
 
 class BlockedTally:
     """Tallies of time blocks, at most `max_blocks`: when full, neighbours are merged."""
@@ -51,19 +54,33 @@ def total_of(blocks: Sequence[Tally]) -> Tally:
     return total
 
 
-def confidence_95(
-    blocks: Sequence[Tally], resamples: int = 200, seed: int = 0
-) -> dict[str, tuple[float, float] | None]:
-    """95 % percentile bootstrap over time blocks, since neighbouring frames repeat each other.
+def resampled(drives: Sequence[Sequence[Tally]]) -> tuple[str, list[Tally]]:
+    """What a confidence interval is drawn from, 'drive' or 'block', and their tallies.
 
-    None with fewer than 5 blocks, or where the metric is undefined in a resample.
+    drives: the time blocks of each. Frames of one block repeat each other, and blocks of one drive
+    share its road, light and traffic: what is independent is the drive, from DRIVES_ENOUGH of them
+    on. With fewer a bootstrap over drives is too narrow by itself, for it knows too few, so all
+    blocks are drawn from together: that interval is one for these drives, not for others.
+    Source: Davison and Hinkley, "Bootstrap methods and their application", 1997, section 3.8.
+    """
+    if len(drives) >= DRIVES_ENOUGH:
+        return 'drive', [total_of(blocks) for blocks in drives]
+    return 'block', [block for blocks in drives for block in blocks]
+
+
+def confidence_95(
+    units: Sequence[Tally], resamples: int = 200, seed: int = 0
+) -> dict[str, tuple[float, float] | None]:
+    """95 % percentile bootstrap over time blocks or drives, which `resampled` gives.
+
+    None with fewer than 5, or where the metric is undefined in a resample.
     Source: block bootstrap, Kuensch, Annals of Statistics 17 (1989).
     """
-    if len(blocks) < 5:
+    if len(units) < 5:
         return dict.fromkeys(METRIC_KEYS)
-    stacked = np.stack([block.counts for block in blocks])
+    stacked = np.stack([unit.counts for unit in units])
     rng = np.random.default_rng(seed)
-    weights = rng.multinomial(len(blocks), np.full(len(blocks), 1 / len(blocks)), resamples)
+    weights = rng.multinomial(len(units), np.full(len(units), 1 / len(units)), resamples)
     draws = [Tally(w @ stacked).values() for w in weights.astype(np.float64)]
     intervals: dict[str, tuple[float, float] | None] = {}
     for key in METRIC_KEYS:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,8 +9,10 @@ import numpy as np
 import pytest
 
 from radar_camera_ssl.evaluation.drive import DriveEvaluation
+from radar_camera_ssl.evaluation.drive_figures import DriveFigures
 from radar_camera_ssl.evaluation.ground_truth import FrameTruth
 from radar_camera_ssl.evaluation.metrics import METRIC_KEYS
+from radar_camera_ssl.evaluation.time_blocks import DRIVES_ENOUGH
 from radar_camera_ssl.inference.model import CorrespondenceModel
 from radar_camera_ssl.sensors.radar_points import RadarPoints
 
@@ -107,6 +110,39 @@ def test_merged_drives_are_those_of_all_frames(model: CorrespondenceModel) -> No
             assert together[key] == pytest.approx(apart[key]), key
     for name in ('centre', 'best_fixed', 'mean_heatmap', 'image_only', 'rcs'):
         assert together['baselines'][name] == pytest.approx(apart['baselines'][name]), name
+
+
+def test_merging_many_drives_keeps_the_figures_and_one_tally_of_each(
+    model: CorrespondenceModel,
+) -> None:
+    def evaluated(number: int) -> DriveFigures:
+        evaluation = DriveEvaluation(model, name=f'drive {number}')
+        for index in range(6):
+            stamp, image, points, truth = frame(10 * number + index)
+            evaluation.add(stamp, image, points, truth)
+        evaluation.finish()
+        return evaluation.figures
+
+    drives = [evaluated(number) for number in range(DRIVES_ENOUGH)]
+    alone = [drive.values() for drive in drives]
+    merged = pickle.loads(pickle.dumps(drives[0]))
+    for drive in drives[1:]:
+        merged.merge(drive)
+    values = merged.values()
+    assert values['confidence_unit'] == 'drive'
+    assert alone[0]['confidence_unit'] == 'block'
+    interval = values['confidence_95']['heatmap_ap']
+    assert interval[0] <= values['heatmap_ap'] <= interval[1]
+    assert sum(len(blocks) for blocks in merged.drives[1:]) == DRIVES_ENOUGH - 1
+    for key in ('by_range', 'by_azimuth'):
+        counted = sum(row['returns'] for drive in alone for row in drive[key])
+        assert sum(row['returns'] for row in values[key]) == counted == 12 * DRIVES_ENOUGH
+    assert values['pointing_accuracy'] == pytest.approx(
+        np.mean([drive['pointing_accuracy'] for drive in alone])
+    )
+    best = max(m.value for drive in drives[1:] for m in drive.moments.best)
+    assert merged.moments.best[0].value >= best
+    assert len({moment.bag for moment in merged.moments.worst}) > 1
 
 
 def test_drives_that_differ_in_grid_lose_only_the_fixed_maps(

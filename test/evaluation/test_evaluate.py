@@ -25,7 +25,8 @@ Drive = Callable[..., Path]
 def test_a_drive_with_everything_has_every_figure(
     block_drive: Drive, tiny_model: Path, tmp_path: Path
 ) -> None:
-    bags = [block_drive('a', seed=1, frames=60), block_drive('b', seed=2, frames=30)]
+    slow = block_drive('a', seed=1, frames=60, period_s=0.3)
+    bags = [slow, block_drive('b', seed=2, frames=30)]
     out = tmp_path / 'out'
     metrics = evaluate_bags(bags, tiny_model, out, record=True)
     assert metrics.keys() >= DESIGN_KEYS
@@ -34,6 +35,7 @@ def test_a_drive_with_everything_has_every_figure(
             assert metrics[key] is not None, metrics['null_because']
     assert 'prior_pixel' in metrics['null_because']['yaw_alarm_auroc']  # the tiny model has none
     assert metrics['pairs'] == 90
+    assert metrics['matched_share'] == 1.0
     assert metrics['gap_ms']['median'] == pytest.approx(10.0, rel=0.01)
     assert metrics['pointing_accuracy'] > 0.9
     assert metrics['ghost_auroc'] > 0.99
@@ -46,6 +48,12 @@ def test_a_drive_with_everything_has_every_figure(
         assert blind[name]['heatmap_ap'] < metrics['heatmap_ap'], name
     assert metrics['oracle']['pointing_accuracy'] > 0.9
     assert metrics['oracle']['heatmap_ap'] > 0.8
+    assert [row['from'] for row in metrics['by_range']] == [10, 20]
+    assert sum(row['returns'] for row in metrics['by_azimuth']) > 400
+    assert 'timeline' not in metrics
+    assert [len(row['timeline']['agreement']) for row in metrics['bags']] == [60, 30]
+    assert set(metrics['bags'][0]['timeline']['gap_ms']) == {10.0}
+    assert (out / 'report.html').read_text(encoding='utf-8').count(' on their source; ') >= 20
     assert [row['bag'] for row in metrics['bags']] == ['a', 'b']
     assert json.loads((out / 'metrics.json').read_text()) == json.loads(json.dumps(metrics))
     for name in ('report.html', 'overlay.mp4', 'overlay.png'):
@@ -112,6 +120,7 @@ def test_a_drive_without_a_pair_is_told_not_scored(
     metrics = evaluate_bags([bag], tiny_model, tmp_path / 'out', slop_s=0.005)
     assert metrics['pairs'] == 0
     assert metrics['dropped']['radar'] == {'no_partner': 5}
+    assert metrics['matched_share'] == 0.0
     assert metrics['notes'] == ['drive: no pair could be used']
     assert metrics['pointing_accuracy'] is None
     assert not (tmp_path / 'out' / 'overlay.png').exists()

@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from radar_camera_ssl.evaluation.metrics import METRIC_KEYS, Tally
-from radar_camera_ssl.evaluation.time_blocks import BlockedTally, confidence_95, total_of
+from radar_camera_ssl.evaluation.time_blocks import (
+    DRIVES_ENOUGH,
+    BlockedTally,
+    confidence_95,
+    resampled,
+    total_of,
+)
 
 
 @given(st.lists(st.integers(0, 10**12), min_size=1, max_size=200))
@@ -47,3 +53,32 @@ def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
 def test_no_interval_from_too_few_blocks() -> None:
     blocks = [block_of_hits(np.ones(3, bool))] * 4
     assert confidence_95(blocks) == dict.fromkeys(METRIC_KEYS)
+
+
+def drives_that_differ(seed: int, count: int) -> list[list[Tally]]:
+    """Drives of five blocks; some are easy, some are hard, 0.6 on average."""
+    rng = np.random.default_rng(seed)
+    ease = rng.choice([0.4, 0.8], count)
+    return [[block_of_hits(rng.random(20) < p) for _ in range(5)] for p in ease]
+
+
+def test_many_drives_are_drawn_whole_for_their_blocks_share_a_road() -> None:
+    covered = {'drive': 0, 'block': 0}
+    for seed in range(25):
+        drives = drives_that_differ(seed, 14)
+        unit, units = resampled(drives)
+        assert (unit, len(units)) == ('drive', 14)
+        flat = [block for blocks in drives for block in blocks]
+        for name, tallies in ((unit, units), ('block', flat)):
+            interval = confidence_95(tallies, resamples=50)['pointing_accuracy']
+            assert interval is not None
+            covered[name] += interval[0] <= 0.6 <= interval[1]
+    assert covered['block'] <= 19 < covered['drive']
+
+
+def test_few_drives_give_all_their_blocks() -> None:
+    drives = drives_that_differ(0, DRIVES_ENOUGH - 1)
+    unit, units = resampled(drives)
+    assert unit == 'block'
+    assert len(units) == 5 * (DRIVES_ENOUGH - 1)
+    assert total_of(units).values() == total_of([total_of(d) for d in drives]).values()
