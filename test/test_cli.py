@@ -134,6 +134,18 @@ def test_missing_extra_is_one_line_and_code_2(without: Callable[[str], Path]) ->
     assert 'requirements/learning.txt' in said
 
 
+def test_a_missing_package_of_one_option_is_one_line_and_code_2(
+    without: Callable[[str], Path], tmp_path: Path
+) -> None:
+    done = run(
+        *('evaluate', str(tmp_path), '--out', str(tmp_path / 'out'), '--rerun', 'a.rrd'),
+        PYTHONPATH=str(without('rerun')),
+    )
+    assert done.returncode == cli.WRONG_USE, done.stderr
+    said = only_line(done.stderr)
+    assert 'the Python package rerun (the extra "rerun", requirements/rerun.txt)' in said
+
+
 @pytest.mark.parametrize('node', ['reflection_heatmap_node', 'bag_player_node'])
 def test_a_node_without_ros_is_one_line_and_code_2(
     node: str, without: Callable[[str], Path]

@@ -23,6 +23,14 @@ from radar_camera_ssl.resources import default_model_path
 REGRESSION = 3
 
 
+def rerun_file(text: str) -> Path:
+    """Read the name of a Rerun recording: the viewer goes by its ending."""
+    path = Path(text)
+    if path.suffix != '.rrd':
+        raise argparse.ArgumentTypeError(f'{text} does not end in .rrd')
+    return path
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `evaluate`."""
     parser.add_argument('bags', metavar='BAG', nargs='+', type=Path, help='sqlite3 or MCAP bag')
@@ -45,7 +53,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'against --compare',
     )
     parser.add_argument(
-        '--record', action='store_true', help='also a bag of heatmaps and reflections'
+        '--record',
+        action='store_true',
+        help='also a bag of heatmaps, overlays and reflections, to open beside the input',
+    )
+    parser.add_argument(
+        '--rerun',
+        type=rerun_file,
+        metavar='FILE',
+        help='also a recording (.rrd) for the Rerun viewer; several bags: one each, FILE_bag',
     )
     parser.add_argument(
         '--jobs', type=count, default=1, metavar='N', help='bags evaluated at once, one core each'
@@ -85,6 +101,7 @@ def run(args: argparse.Namespace) -> int:
             options=options,
             jobs=args.jobs,
             reference=reference,
+            rerun=args.rerun,
         )
     print(figures_table(metrics))
     for note in metrics['notes']:

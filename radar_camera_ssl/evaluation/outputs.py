@@ -19,14 +19,15 @@ from radar_camera_ssl.sensors.camera import encode_jpeg
 # In a drive's part folder; `ResultFolder` puts the parts together.
 VIDEO = 'overlay.mp4'
 RECORDED = 'recorded'
+RERUN = 'answers.rrd'
 
 
 @dataclass(frozen=True)
 class OutputOptions:
     """What is made of the frames besides figures.
 
-    overlay: a video and a sheet of moments. record: a bag of the model's answers. rerun: the .rrd
-    file of a drive, for the same.
+    overlay: a video and a sheet of moments. record: a bag of the model's answers. rerun: where the
+    same goes as an .rrd file.
     """
 
     overlay: bool = True
@@ -48,8 +49,7 @@ class Drawn:
 class DriveOutputs:
     """Draws and records one drive's frames while they pass; a context manager.
 
-    Everything but a Rerun recording goes into the folder `part`, the drive's own; None draws and
-    records nothing.
+    Everything goes into the folder `part`, the drive's own; None draws and records nothing.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class DriveOutputs:
         if options.record:
             self._recorders.append(OutputRecorder(part / RECORDED / name, rig))
         if options.rerun is not None:
-            self._recorders.append(RerunRecording(options.rerun, name, rig))
+            self._recorders.append(RerunRecording(part / RERUN, name, rig))
 
     def __enter__(self) -> DriveOutputs:
         with ExitStack() as entered:

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
-from radar_camera_ssl.evaluation.outputs import RECORDED, VIDEO, Drawn, OutputOptions
+from radar_camera_ssl.evaluation.outputs import RECORDED, RERUN, VIDEO, Drawn, OutputOptions
+from radar_camera_ssl.evaluation.rerun_recording import require_rerun
 from radar_camera_ssl.evaluation.video import Picture, join_videos, picture_of, spread
 
 MOMENTS = 6
@@ -26,18 +27,27 @@ class ResultFolder:
     """
 
     def __init__(self, folder: Path, drives: Sequence[Path], options: OutputOptions) -> None:
-        """Make the folder; raises FileExistsError for a bag that `record` would overwrite."""
+        """Make the folder.
+
+        Raises FileExistsError for a bag or .rrd file that would be overwritten, and
+        ModuleNotFoundError where an .rrd file cannot be written.
+        """
         self._folder = folder
         self._parts = folder / '.parts'
-        if options.record:
-            names = [drive.stem for drive in drives]
-            for name in names:
-                target = folder / RECORDED / name
+        names = [drive.stem for drive in drives]
+        self._bags = [folder / RECORDED / name for name in names] if options.record else []
+        self._rerun: list[Path] = []
+        if (file := options.rerun) is not None:
+            require_rerun()
+            several = len(names) > 1
+            self._rerun = [
+                file.with_stem(f'{file.stem}_{name}') if several else file for name in names
+            ]
+        for targets, option in ((self._bags, '--record'), (self._rerun, '--rerun')):
+            for target in targets:
                 if target.exists():
-                    raise FileExistsError(
-                        f'{target} exists already: --record does not overwrite a bag'
-                    )
-                if names.count(name) > 1:
+                    raise FileExistsError(f'{target} exists already: {option} overwrites nothing')
+                if targets.count(target) > 1:
                     raise FileExistsError(f'several drives would be recorded as {target}')
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -61,8 +71,8 @@ class ResultFolder:
     def join(self, drawn: dict[int, Drawn]) -> list[tuple[float, Picture]]:
         """Put together the parts of the drives that have been evaluated, by their index.
 
-        Leaves overlay.mp4 and recorded/<name of the drive>, as far as they were asked for, and
-        returns moments of all drives as (time in the video in s, image).
+        Leaves overlay.mp4, recorded/<name of the drive> and .rrd files, as far as they were asked
+        for, and returns moments of all drives as (time in the video in s, image).
         """
         starts, start_s = {}, 0.0
         for index in sorted(drawn):
@@ -77,9 +87,15 @@ class ResultFolder:
             with self.file(VIDEO) as joined:
                 join_videos(videos, joined)
         for index in starts:
-            for bag in (self.part(index) / RECORDED).glob('*'):
-                (self._folder / RECORDED).mkdir(exist_ok=True)
-                os.replace(bag, self._folder / RECORDED / bag.name)
+            if self._bags:
+                target = self._bags[index]
+                target.parent.mkdir(exist_ok=True)
+                os.replace(self.part(index) / RECORDED / target.name, target)
+            if self._rerun:
+                target = self._rerun[index]
+                target.parent.mkdir(parents=True, exist_ok=True)
+                # It may be on another file system.
+                shutil.move(self.part(index) / RERUN, target)
         moments = [
             (starts[index] + time_s, jpeg)
             for index in starts

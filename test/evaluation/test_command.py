@@ -143,3 +143,12 @@ def test_a_broken_reference_is_wrong_use(
     assert cli.main(arguments) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert 'schema 0, this version writes' in line
+
+
+def test_a_rerun_recording_must_end_as_its_viewer_wants(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert parse('bag', '--out', 'out', '--rerun', 'a.rrd').rerun == Path('a.rrd')
+    with pytest.raises(SystemExit):
+        parse('bag', '--out', 'out', '--rerun', 'a.mcap')
+    assert 'a.mcap does not end in .rrd' in capsys.readouterr().err

@@ -11,7 +11,7 @@ import pytest
 from radar_camera_ssl.evaluation.baselines import BASELINES
 from radar_camera_ssl.evaluation.evaluate import EvaluationOptions, evaluate_bags
 from radar_camera_ssl.evaluation.metrics import METRIC_KEYS
-from radar_camera_ssl.sensors.recording import RecordingError
+from radar_camera_ssl.sensors.recording import Recording, RecordingError
 
 DESIGN_KEYS = {
     *('pointing_accuracy', 'column_error_deg', 'heatmap_ap', 'heatmap_max_f1', 'ciou'),
@@ -152,13 +152,30 @@ def test_progress_counts_up_to_the_radar_frames(block_drive: Drive, tiny_model: 
     assert seen == [(i, 8) for i in range(1, 9)]
 
 
-def test_a_recorded_bag_is_not_overwritten(
+def test_recordings_of_answers_are_not_overwritten(
     block_drive: Drive, tiny_model: Path, tmp_path: Path
 ) -> None:
-    bag = block_drive(frames=3)
-    evaluate_bags([bag], tiny_model, tmp_path / 'out', record=True, overlay=False)
-    with pytest.raises(FileExistsError, match='recorded'):
-        evaluate_bags([bag], tiny_model, tmp_path / 'out', record=True, overlay=False)
+    pytest.importorskip('rerun', reason='the Rerun SDK is not installed: requirements/rerun.txt')
+    bag, file = block_drive(frames=3), tmp_path / 'answers' / 'a.rrd'
+    evaluate_bags([bag], tiny_model, tmp_path / 'out', record=True, rerun=file)
+    assert (tmp_path / 'out' / 'recorded' / 'drive' / 'metadata.yaml').exists()
+    assert file.stat().st_size > 1000
+    for options in ({'record': True}, {'rerun': file}):
+        with pytest.raises(FileExistsError, match='exists already'):
+            evaluate_bags([bag], tiny_model, tmp_path / 'out', **options)  # type: ignore[arg-type]
+
+
+def test_each_of_several_drives_has_its_recordings(
+    block_drive: Drive, tiny_model: Path, tmp_path: Path
+) -> None:
+    """One of them has no pair: its recordings are empty."""
+    pytest.importorskip('rerun', reason='the Rerun SDK is not installed: requirements/rerun.txt')
+    bags = [block_drive('a', frames=2), block_drive('b', frames=2, radar_delay_s=0.04)]
+    evaluate_bags(bags, tiny_model, tmp_path / 'out', 0.02, record=True, rerun=tmp_path / 'x.rrd')
+    assert sorted(path.name for path in tmp_path.glob('*.rrd')) == ['x_a.rrd', 'x_b.rrd']
+    for name, count in (('a', 4 * 2 + 1), ('b', 0)):
+        with Recording(tmp_path / 'out' / 'recorded' / name) as recording:
+            assert sum(recording.message_counts.values()) == count
 
 
 def test_a_bag_that_is_not_there_is_named(tiny_model: Path, tmp_path: Path) -> None:
