@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from radar_camera_ssl.evaluation.drive_run import DriveJob, EvaluationOptions, evaluate_drive
-from radar_camera_ssl.evaluation.outputs import OutputOptions
+from radar_camera_ssl.evaluation.outputs import RERUN, OutputOptions
 from radar_camera_ssl.evaluation.recorded_rig import RecordedRig
 from radar_camera_ssl.evaluation.replay import Replay
 from radar_camera_ssl.evaluation.rerun_recording import (
@@ -47,10 +47,10 @@ def nothing() -> None:
 
 
 def record(bag: Path, model: Path, folder: Path, step: Callable[[], None] = nothing) -> Path:
-    outputs = OutputOptions(overlay=False, rerun=folder / 'answers.rrd')
+    outputs = OutputOptions(overlay=False, rerun=folder / 'named.rrd')
     job = DriveJob(bag, (), EvaluationOptions(), folder / 'part', outputs)
     evaluate_drive(job, CorrespondenceModel.load(model), step)
-    return folder / 'answers.rrd'
+    return folder / 'part' / RERUN
 
 
 def read(path: Path) -> tuple[Rows, dict[str, dict[str, Any]]]:
@@ -161,10 +161,9 @@ def test_nothing_is_left_of_an_evaluation_that_breaks_off(
     def interrupt() -> None:
         raise KeyboardInterrupt
 
-    (tmp_path / 'out').mkdir()
     with pytest.raises(KeyboardInterrupt):
-        record(block_drive(frames=3), tiny_model, tmp_path / 'out', interrupt)
-    assert [path.name for path in (tmp_path / 'out').iterdir()] == ['part']
+        record(block_drive(frames=3), tiny_model, tmp_path, interrupt)
+    assert list((tmp_path / 'part').iterdir()) == []
 
 
 def test_an_existing_file_is_refused_before_anything_is_written(tmp_path: Path) -> None:
