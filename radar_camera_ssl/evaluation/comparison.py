@@ -269,7 +269,8 @@ def _other_recordings(
     known = all(bag.get('fingerprint') for bag in (*bags, *others))
     only_here, only_there = _unmatched(bags, others, known), _unmatched(others, bags, known)
     if only_here or only_there:
-        yield f'Other recordings: {_names(only_here)} only here, {_names(only_there)} only there.'
+        here, there = _names(only_here), _names(only_there)
+        yield f'Other recordings. Only here: {here}. Only there: {there}.'
     elif not known:
         yield 'The recordings have the same names; without fingerprints nobody knows if more.'
 

@@ -147,7 +147,7 @@ def test_what_differs_between_the_two_is_said() -> None:
     comparison = compare(now, Reference('then', then))
     assert comparison.models == 'Another model: points (aaaaaaaaaaaa) here, bbbbbbbbbbbb there.'
     assert comparison.unlike == (
-        'Other recordings: new only here, none only there.',
+        'Other recordings. Only here: new. Only there: none.',
         'Pairs may lie 50 ms apart here, 20 ms there.',
         'The model reads the radar as points here, as cube there.',
     )
@@ -165,7 +165,7 @@ def test_recordings_without_a_fingerprint_are_known_by_name_only() -> None:
     assert 'without fingerprints' in doubt
     now['bags'] = [a_bag(f'drive {i}', None) for i in range(5)]
     (doubt,) = compare(now, Reference('then', then)).unlike
-    assert 'drive 0, drive 1, drive 2 and 2 more only here, drive only there' in doubt
+    assert 'Only here: drive 0, drive 1, drive 2 and 2 more. Only there: drive.' in doubt
 
 
 def test_a_reference_is_read_as_it_was_written(tmp_path: Path) -> None:

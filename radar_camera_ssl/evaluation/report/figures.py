@@ -37,9 +37,9 @@ _SENTENCES = {
     'mismatch_auroc': 'Of an aligned and a misaligned pair, the aligned one agrees better in '
     '{percent:.1f} % of the cases.',
     'mismatch_auroc_2s': 'The same for windows of 2 s: {percent:.1f} %.',
-    'retrieval_recall_at_1': 'For {percent:.1f} % of the radar frames their own image fits best '
-    'among those of the drive.',
-    'retrieval_recall_at_5': 'For {percent:.1f} % their own image is among the best five.',
+    'retrieval_recall_at_1': 'For {percent:.1f} % of the radar frames their own image agrees '
+    'best among those of other moments.',
+    'retrieval_recall_at_5': 'For {percent:.1f} % it is one of the best five.',
     'yaw_alarm_auroc': 'A window with the radar turned by 2° shows a larger angle than one '
     'without in {percent:.1f} % of the cases.',
     'projection_distance_px': 'Half of the returns are put within {value:.1f} px of where the '
@@ -55,7 +55,7 @@ _VERDICT_CLASSES = {
 
 def figures_section(metrics: Mapping[str, Any], comparison: Comparison | None) -> Element:
     """Headline figures as a table that becomes a list of blocks on a narrow screen."""
-    head = ['Figure', 'Model', 'On its scale', 'Best blind baseline', 'Projection oracle']
+    head = ['Figure', 'Model', 'Best blind baseline', 'Projection oracle']
     if comparison is not None:
         head += ['Reference', 'Change']
     body = h('tbody', role='rowgroup')
@@ -67,7 +67,7 @@ def figures_section(metrics: Mapping[str, Any], comparison: Comparison | None) -
         'table',
         h('thead', h('tr', *columns, role='row'), role='rowgroup'),
         body,
-        class_='figures',
+        class_='figures numbers',
         role='table',
         aria_label='Figures',
     )
@@ -83,15 +83,16 @@ def _row(
     head: list[str],
 ) -> Element:
     value = metrics[key]
-    cells = [_value(key, metrics), _chart(key, metrics, comparison)]
-    cells += [_blind(key, metrics), _text(format_figure(key, _oracle(key, metrics)))]
+    cells = [_value(key, metrics, comparison), _blind(key, metrics)]
+    cells.append(_text(format_figure(key, _oracle(key, metrics))))
     if comparison is not None:
         cells += _change(key, comparison)
     sentence = None
     if value is not None and key in _SENTENCES:
         said = _SENTENCES[key].format(value=value, percent=100 * value)
         sentence = h('p', said, class_='meaning')
-    name = h('th', h('strong', meaning), sentence, key_name(key), scope='row', role='rowheader')
+    title = h('strong', meaning[0].upper() + meaning[1:])
+    name = h('th', title, sentence, key_name(key), scope='row', role='rowheader')
     row = h('tr', name, role='row')
     for column, cell in zip(head[1:], cells, strict=True):
         cell.set('data-label', column)
@@ -103,16 +104,14 @@ def _text(*children: Node) -> Element:
     return h('td', *children, role='cell')
 
 
-def _value(key: str, metrics: Mapping[str, Any]) -> Element:
+def _value(key: str, metrics: Mapping[str, Any], comparison: Comparison | None) -> Element:
     value, interval = metrics[key], metrics['confidence_95'].get(key)
     if value is None:
         why = metrics['null_because'].get(key, '')
         return _text('not measured', h('small', why))
     shown = h('strong', format_figure(key, value), class_='value')
-    if not interval:
-        return _text(shown, h('small', 'no interval'))
-    low, high = (format_figure(key, end) for end in interval)
-    return _text(shown, h('small', f'{low} to {high}'))
+    ends = (format_figure(key, end) for end in interval) if interval else ('no interval',)
+    return _text(shown, h('small', ' to '.join(ends)), _chart(key, value, metrics, comparison))
 
 
 def _blind(key: str, metrics: Mapping[str, Any]) -> Element:
@@ -156,7 +155,8 @@ def _change(key: str, comparison: Comparison) -> list[Element]:
     range_ = None
     if interval and change.reference is not None:
         range_ = h('small', ' to '.join(format_figure(key, end) for end in interval))
-    verdict = h('small', change.verdict.value, class_=_VERDICT_CLASSES.get(change.verdict))
+    class_ = f'verdict {_VERDICT_CLASSES.get(change.verdict, "")}'.strip()
+    verdict = h('small', change.verdict.value, class_=class_)
     return [
         _text(format_figure(key, change.reference), range_),
         _text(change.shown_difference, verdict),
@@ -195,11 +195,10 @@ def _chart_key(compared: bool) -> Element:
     return h('ul', *entries, class_='legend chart')
 
 
-def _chart(key: str, metrics: Mapping[str, Any], comparison: Comparison | None) -> Element:
-    """Value, interval, baseline and oracle on one line; the neighbouring cells say them too."""
-    value = metrics[key]
-    if value is None:
-        return _text()
+def _chart(
+    key: str, value: float, metrics: Mapping[str, Any], comparison: Comparison | None
+) -> Element:
+    """Draw all columns on one line between the ends of its scale; the cells say them too."""
     best, oracle = best_baseline(metrics['baselines'], key), _oracle(key, metrics)
     interval = metrics['confidence_95'].get(key) or (value, value)
     reference = comparison.changes[key].reference if comparison else None
@@ -220,10 +219,9 @@ def _chart(key: str, metrics: Mapping[str, Any], comparison: Comparison | None) 
     if reference is not None:
         drawn.append(h('path', d=f'M{at(reference)} {tick}', class_='reference'))
     drawn.append(h('path', d=f'M{at(value)} {middle}h0', class_='dot'))
-    ends = h('small', h('span', f'{low:g}'), h('span', f'{high:g}'), class_='ends')
     box = f'0 0 {_CHART_WIDTH} {_CHART_HEIGHT}'
     chart = h('svg', *drawn, viewBox=box, class_='chart', aria_hidden='true')
-    return _text(chart, ends)
+    return h('small', f'{low:g}', chart, f'{high:g}', class_='scale')
 
 
 def _scale(key: str, values: list[float | None]) -> tuple[float, float]:

@@ -193,25 +193,31 @@ def _baselines(metrics: Mapping[str, Any]) -> Element:
     keys = [key for key in HEADLINES if best_baseline(metrics['baselines'], key)]
     if not keys:
         return section('baselines', 'Baselines', h('p', 'Not scored: these need ground truth.'))
-    rows = [
-        [name.replace('_', ' '), *(format_figure(key, row.get(key)) for key in keys)]
-        for name, row in metrics['baselines'].items()
+    columns = {'model': metrics, **metrics['baselines']}
+    if metrics['oracle']:
+        columns['oracle'] = metrics['oracle']
+    head: list[Node] = ['Figure', *(name.replace('_', ' ') for name in columns)]
+    rows: list[list[Node]] = [
+        [key_name(key), *(format_figure(key, column.get(key)) for column in columns.values())]
+        for key in keys
     ]
-    said = 'Each ignores the radar frame, or the image, or both; a model that uses both beats all.'
-    head: list[Node] = ['Baseline', *map(key_name, keys)]
-    return section('baselines', 'Baselines', h('p', said), table('Blind baselines', head, rows))
+    said = 'Each baseline ignores the radar frame, or the image, or both.'
+    shown = table('Model, blind baselines, oracle', head, rows, 'numbers')
+    return section('baselines', 'Baselines', h('p', said), shown)
 
 
 def _drives(metrics: Mapping[str, Any]) -> Element | None:
-    if len(metrics['bags']) < 2:
+    bags = metrics['bags']
+    if len(bags) < 2:
         return None
-    keys = [key for key in HEADLINES if any(row.get(key) is not None for row in metrics['bags'])]
-    rows = [
-        [row['bag'], str(row['pairs']), *(format_figure(key, row.get(key)) for key in keys)]
-        for row in metrics['bags']
+    keys = [key for key in HEADLINES if any(bag.get(key) is not None for bag in bags)]
+    head: list[Node] = ['Drive', h('code', 'pairs'), *map(key_name, keys)]
+    rows: list[list[Node]] = [
+        [bag['bag'], str(bag['pairs']), *(format_figure(key, bag.get(key)) for key in keys)]
+        for bag in bags
     ]
-    head: list[Node] = ['Drive', 'pairs', *map(key_name, keys)]
-    return section('drives', 'Drive by drive', table('Drives', head, rows))
+    shown = table('Every figure by drive', head, rows, 'numbers upright')
+    return section('drives', 'Drive by drive', shown)
 
 
 def _missing(metrics: Mapping[str, Any]) -> Element:

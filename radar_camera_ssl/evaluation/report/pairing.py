@@ -37,7 +37,9 @@ def latency_section(metrics: Mapping[str, Any], comparison: Comparison | None) -
             row.append(_median(before.get(stage)))
         rows.append(row)
     note = 'As measured while this report was made, on a machine that may have had other work.'
-    return section('latency', 'Latency', table('Latency per stage', head, rows), h('p', note))
+    return section(
+        'latency', 'Latency', table('Latency per stage', head, rows, 'numbers'), h('p', note)
+    )
 
 
 def _median(spread: object) -> str:
@@ -97,7 +99,7 @@ def _over_time(bag: str, timeline: Mapping[str, Any]) -> list[Element]:
     time_s = timeline['time_s']
     x = axis_over('time in s since the first pair', time_s)
     gaps, agreements = _known(timeline['gap_ms']), _known(timeline['agreement'])
-    gap = Plot(f'Gap, {bag}', x, axis_over('radar minus image, ms', [0.0, *gaps], least=1.0))
+    gap = Plot(f'Gap, {bag}', x, axis_over('gap in ms', [0.0, *gaps], least=1.0))
     gap.dots(time_s, timeline['gap_ms'])
     agreement = Plot(f'Agreement, {bag}', x, share_axis('agreement'))
     agreement.dots(time_s, timeline['agreement'])
@@ -128,6 +130,6 @@ def _dropped(dropped: Mapping[str, Mapping[str, int]]) -> list[Element]:
     why = 'What each reason means is in docs/TROUBLESHOOTING.md.'
     return [
         h('h3', 'Drops'),
-        table('Dropped, by reason', ('Of', 'Reason', 'Count'), rows),
+        table('Dropped, by reason', ('Of', 'Reason', 'Count'), rows, 'counts'),
         h('p', why),
     ]

@@ -36,7 +36,7 @@ def _recording(bag: Mapping[str, Any]) -> Element:
         for name, topic in sorted(fingerprint['topics'].items())
     ]
     head = ('Topic', 'Type', 'Messages')
-    return h('div', title, facts, table(f'Topics of {bag["bag"]}', head, topics, class_='topics'))
+    return h('div', title, facts, table(f'Topics of {bag["bag"]}', head, topics, 'counts'))
 
 
 def _time(stamp_ns: int) -> str:

@@ -31,5 +31,5 @@ def rig_section(metrics: Mapping[str, Any]) -> Element:
     return section(
         'rig',
         'Self-diagnosis of the rig',
-        table('From the heatmaps alone', ('Figure', 'Value', '95 % interval'), rows),
+        table('From the heatmaps alone', ('Figure', 'Value', '95 % interval'), rows, 'numbers'),
     )

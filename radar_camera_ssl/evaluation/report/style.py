@@ -21,7 +21,7 @@ STYLE = """
 html { background: var(--paper); color: var(--ink); scroll-behavior: auto; }
 body {
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif;
-  max-width: 68rem; margin: 0 auto; padding: 1rem; overflow-wrap: break-word;
+  max-width: 72rem; margin: 0 auto; padding: 1rem; overflow-wrap: break-word;
 }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: .5rem 0; }
 h2 { font-size: 1.3rem; line-height: 1.25; margin: 0 0 .75rem; }
@@ -49,31 +49,37 @@ footer { margin: 3rem 0 1rem; font-size: .85rem; }
 .wide { overflow-x: auto; margin: .75rem 0; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-size: .85rem; padding-bottom: .25rem; }
-th, td { padding: .4rem .75rem; border-bottom: 1px solid var(--line); text-align: right;
+th, td { padding: .4rem .6rem; border-bottom: 1px solid var(--line); text-align: left;
   vertical-align: top; }
 th { font-weight: 600; }
 tbody th { font-weight: 400; }
-th:first-child, td:first-child { text-align: left; padding-left: 0; }
-.card td, .card th, .topics td { text-align: left; }
-.topics td:last-child, .topics th:last-child { text-align: right; }
+th:first-child { padding-left: 0; }
+.numbers td, .numbers th, .counts :is(td, th):last-child { text-align: right; }
+.numbers th:first-child { text-align: left; min-width: 6rem; }
+/* More figures than fit side by side: their names stand. */
+.upright thead th { vertical-align: bottom; }
+.upright thead code { writing-mode: vertical-rl; transform: rotate(180deg); }
+.upright td, .upright th { padding: .3rem .4rem; }
 .figures { width: 100%; }
-.figures tbody th { max-width: 26rem; }
+.figures tbody th { min-width: 19rem; max-width: 30rem; }
 .figures .meaning { margin: .1rem 0; color: var(--ink); }
 .figures code { color: var(--faint); }
 .value { font-size: 1.25rem; color: var(--mark); white-space: nowrap; }
-.figures td small { white-space: nowrap; }
+.figures td > small:not(.verdict) { white-space: nowrap; }
+.verdict { max-width: 8.5rem; margin-left: auto; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; margin: .5rem 0; }
 dt { color: var(--faint); } dd { margin: 0; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--panel); padding: 1rem; }
 .card { background: var(--panel); padding: .25rem 1rem; margin-top: 1rem; }
 
 figure { margin: 0; }
+figure.plot { display: flex; flex-direction: column; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr));
   gap: 1.5rem 2rem; }
 .plot figcaption { font-size: .9rem; color: var(--faint); }
 .plot figcaption strong { color: var(--ink); display: block; font-size: 1rem; }
 svg { display: block; }
-svg.plot { width: 100%; height: auto; max-width: 32rem; }
+svg.plot { width: 100%; height: auto; max-width: 32rem; margin-top: auto; }
 svg text { font: 11px system-ui, "DejaVu Sans", sans-serif; fill: var(--ink); }
 .legend { display: flex; flex-wrap: wrap; gap: .1rem 1rem; list-style: none; padding: 0;
   margin: .25rem 0; font-size: .85rem; }
@@ -85,18 +91,18 @@ svg text { font: 11px system-ui, "DejaVu Sans", sans-serif; fill: var(--ink); }
 .dots { fill: none; stroke-width: 2.6; stroke-linecap: round; }
 .ring { fill: none; stroke: var(--ink); stroke-width: 1.5; }
 .count { fill: var(--count); }
-svg.chart { width: 9.5rem; margin-left: auto; }
+svg.chart { width: 9.5rem; }
+.scale { display: flex; align-items: center; justify-content: flex-end; gap: .35rem; }
 .track { stroke: var(--line); stroke-width: 2; }
-.band { stroke: var(--band); stroke-width: 9; }
-.dot { stroke: var(--mark); stroke-width: 9; stroke-linecap: round; }
+.band { stroke: var(--band); stroke-width: 11; }
+.dot { stroke: var(--mark); stroke-width: 7; stroke-linecap: round; }
 .blind { stroke: var(--blind); stroke-width: 3; }
 .oracle { stroke: var(--ink); stroke-width: 1.8; stroke-dasharray: 3 2; }
 .reference { stroke: var(--ink); stroke-width: 1.2; }
-.ends { display: flex; justify-content: space-between; width: 9.5rem; margin-left: auto; }
 svg.latency { width: 12.5rem; }
 .bar { fill: var(--mark); } .whisker { stroke: var(--mark); stroke-width: 2; fill: none; }
 
-.moments { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr));
+.moments { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 13rem), 1fr));
   gap: 1rem; list-style: none; padding: 0; margin: .5rem 0; }
 .moment img { width: 100%; height: auto; display: block; }
 .moment figcaption { font-size: .85rem; padding-top: .25rem; }
@@ -124,25 +130,32 @@ svg.latency { width: 12.5rem; }
   .figures td { display: grid; grid-template-columns: 9rem 1fr; column-gap: .75rem; }
   .figures td::before { content: attr(data-label); color: var(--faint); font-size: .85rem;
     grid-row: 1 / span 3; }
+  .figures { text-align: left; }
   .figures td > * { grid-column: 2; }
-  .figures td small { white-space: normal; }
-  svg.chart, .ends { margin-left: 0; }
+  .verdict { max-width: none; }
+  .figures tbody th { min-width: 0; max-width: none; }
+  .figures td > small:not(.verdict) { white-space: normal; }
+  .scale { justify-content: flex-start; }
+  svg.chart { width: 7rem; }
+  .verdict { margin-left: 0; }
 }
 
 @media print {
   @page { margin: 13mm; }
-  body { font-size: 9.5pt; max-width: none; padding: 0; }
+  html { font-size: 9.5pt; }
+  body { font-size: 1rem; max-width: none; padding: 0; }
   .contents, .moment nav { display: none; }
   .wide { overflow: visible; }
-  table { font-size: 7.5pt; width: 100%; }
-  th, td { padding: .15rem .3rem; }
+  table { width: 100%; }
+  .numbers:not(.figures) { font-size: 7pt; }
+  th, td, .upright td, .upright th { padding: .15rem .25rem; }
   tr, figure, li, .note, dl { break-inside: avoid; }
-  h2, h3, h4, caption { break-after: avoid; }
+  h2, h3, h4, caption, section > p { break-after: avoid; }
   .plots { grid-template-columns: 1fr 1fr; }
-  .moments { grid-template-columns: 1fr 1fr; }
+  .moments { grid-template-columns: 1fr 1fr 1fr; }
   .moments li { break-inside: avoid; }
-  svg.chart, .ends { width: 6.5rem; }
-  .topics code, .card code { overflow-wrap: anywhere; }
+  svg.chart { width: 6.5rem; }
+  .counts code, .card code { overflow-wrap: anywhere; }
   * { print-color-adjust: exact; }
 }
 """
