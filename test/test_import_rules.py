@@ -34,7 +34,8 @@ FOR_EVERYBODY = {'__init__', 'arguments', 'model_metadata', 'resources'}
 # Distribution packages a room may import beside the standard library. ROS is for nodes alone.
 ARRAYS = {'numpy', 'cv2'}
 THIRD_PARTY = {
-    'sensors': ARRAYS | {'rosbags'},
+    # What rosbags decompresses with.
+    'sensors': ARRAYS | {'rosbags', 'lz4', 'backports', 'compression'},
     'inference': ARRAYS | {'onnxruntime'},
     'simulation': ARRAYS | {'rosbags', 'tqdm'},
     # onnxruntime: an export is compared with what it was exported from.

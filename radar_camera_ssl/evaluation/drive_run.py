@@ -114,6 +114,7 @@ def evaluate_drive(
             notes.append('no pair could be used')
         evaluation.finish()
         missing.update(evaluation.missing())
+        notes += recording.damages
     if unlabelled:
         notes.append(f'{unlabelled} pairs had no ground truth of their stamps')
     if replay.incomplete:

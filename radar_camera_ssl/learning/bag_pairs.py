@@ -103,6 +103,11 @@ class BagPairs:
                 yield pair, None, pair.radar
 
     @property
+    def damages(self) -> list[str]:
+        """What of the bag could not be read so far; empty for a whole one."""
+        return self._reader.recording.damages
+
+    @property
     def unpaired(self) -> dict[str, int]:
         """Messages that found no partner so far, by sensor and reason."""
         counts = self._reader.pairing.counts

@@ -167,6 +167,8 @@ def _convert(
                     progress(1)
         except RecordingError as error:
             drive.incomplete = str(error)
+        else:
+            drive.incomplete = '; '.join(pairs.damages) or None
         kinds, axes, unpaired = pairs.kinds, pairs.axes, pairs.unpaired
     if not drive.stamps:
         why = drive.incomplete or f'dropped: {dict(drive.dropped)}, without a partner: {unpaired}'

@@ -80,6 +80,8 @@ class BagPlayerNode(Node):
             raise RecordingError('the parameter bag is empty')
         with Recording(self._settings.bag) as recording:
             types, duration_s = recording.topics, recording.duration_s
+            for damage in recording.damages:
+                self.get_logger().warning(f'{self._settings.bag}: {damage}')
         offset_s = self._settings.start_offset
         if offset_s > 0 and offset_s >= duration_s:
             raise RecordingError(

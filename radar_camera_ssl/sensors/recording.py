@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,18 +11,18 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any
 
-from rosbags.highlevel import AnyReader
 from rosbags.interfaces import Connection
-from rosbags.typesys import Stores, get_typestore
 
+from .bag_files import open_bag, storage_files
+from .decompression import unpacked
 from .errors import SensorDataError
 from .geometry import Intrinsics, RigidTransform, decode_camera_info
 from .pairing import NearestTimePairing, Pair
+from .salvage import SalvagedBag
 
 IMAGE_TYPE = 'sensor_msgs/msg/Image'
 COMPRESSED_TYPE = 'sensor_msgs/msg/CompressedImage'
 GROUND_TRUTH_PREFIX = '/ground_truth/'
-STORAGE_SUFFIXES = ('.mcap', '.db3')
 
 KIND_TYPES = {
     'image': (IMAGE_TYPE, COMPRESSED_TYPE),
@@ -55,7 +56,8 @@ class Recording:
     """A bag, open for reading; a context manager.
 
     path: a bag's directory, or one .mcap, .db3 or (ROS 1) .bag file. A directory whose
-    metadata.yaml is missing, as a crashed recorder leaves it, is read from its storage files.
+    metadata.yaml is missing, as a crashed recorder leaves it, is read from its storage files; of
+    files that are cut off or damaged what is whole is read, and `damages` says what is not.
     Every failure of a file is a RecordingError that names the bag.
     """
 
@@ -63,21 +65,12 @@ class Recording:
         self.path = Path(path)
         if not self.path.exists():
             raise RecordingError(f'{self.path}: no such bag')
-        files = [self.path]
-        if self.path.is_dir() and not (self.path / 'metadata.yaml').exists():
-            files = sorted(f for f in self.path.iterdir() if f.suffix in STORAGE_SUFFIXES)
-            if not files:
-                raise RecordingError(f'{self.path}: a directory without metadata.yaml or storage')
-        # Bags of older sqlite3 recorders carry no message definitions.
-        fallback = get_typestore(Stores.ROS2_JAZZY)
         try:
-            self._reader = AnyReader(files, default_typestore=fallback)
-            self._reader.open()
+            self._reader, self._reason = open_bag(self.path)
         except Exception as error:
             raise self._unreadable(error) from error
-        types = self._reader.typestore
-        known = types.fielddefs
-        types.register({k: v for k, v in fallback.fielddefs.items() if k not in known})
+        self._salvaged = self._reader if isinstance(self._reader, SalvagedBag) else None
+        self._corrupt: dict[str, tuple[int, str]] = {}
 
     def __enter__(self) -> Recording:
         return self
@@ -92,8 +85,20 @@ class Recording:
 
     def close(self) -> None:
         """Close the bag; closing twice is harmless."""
-        if self._reader.stack is not None:
+        if self._salvaged is not None:
+            self._salvaged.close()
+        if not isinstance(self._reader, SalvagedBag) and self._reader.stack is not None:
             self._reader.close()
+
+    @property
+    def damages(self) -> list[str]:
+        """What of the bag cannot be read, as far as reading has come; empty for a whole one."""
+        found = [] if self._reason is None else [f'not a whole bag: {self._reason}']
+        found += self._salvaged.damages if self._salvaged is not None else []
+        return found + [
+            f'{topic}: {count} messages are corrupt, the first {first}'
+            for topic, (count, first) in self._corrupt.items()
+        ]
 
     @property
     def topics(self) -> dict[str, str]:
@@ -113,7 +118,14 @@ class Recording:
     @property
     def duration_s(self) -> float:
         """Bag time from the first to the last message, s; 0 for an empty bag."""
-        return max(0.0, self._reader.duration * 1e-9) if self._reader.message_count else 0.0
+        if not self._reader.message_count:
+            return 0.0
+        return max(0.0, (self._reader.end_time - self._reader.start_time) * 1e-9)
+
+    @property
+    def start_ns(self) -> int | None:
+        """Bag time of the first message, ns; None for an empty bag."""
+        return int(self._reader.start_time) if self._reader.message_count else None
 
     def find_topic(self, kind: str) -> str | None:
         """Return the topic of `kind`: image, points, cube or camera_info; None if there is none.
@@ -159,7 +171,10 @@ class Recording:
         return topic
 
     def messages(self, topics: Iterable[str]) -> Iterator[tuple[str, int, Any]]:
-        """Yield (topic, bag time ns, message) of the named topics in the order of bag time."""
+        """Yield (topic, bag time ns, message) of the named topics, ordered as `raw_messages`.
+
+        Messages that are corrupt are left out, and counted in `damages`.
+        """
         for topic, msgtype, time_ns, data in self.raw_messages(list(topics)):
             try:
                 msg = self._reader.deserialize(data, msgtype)
@@ -167,10 +182,9 @@ class Recording:
                 raise RecordingError(
                     f'{self.path}: {topic}: no definition of {msgtype} in the bag'
                 ) from error
-            except Exception as error:
-                raise RecordingError(
-                    f'{self.path}: {topic}: a {msgtype} at {time_ns} ns is corrupt: {error}'
-                ) from error
+            except Exception as error:  # noqa: BLE001 - of bytes anything can be made
+                self._leave_out(topic, time_ns, error)
+                continue
             yield topic, time_ns, msg
 
     def raw_messages(
@@ -178,21 +192,48 @@ class Recording:
     ) -> Iterator[tuple[str, str, int, bytes]]:
         """Yield (topic, type, bag time ns, serialised message) in the order of bag time.
 
-        `topics` None means all but ground truth, which is given only where it is named.
+        `topics` None means all but ground truth, which is given only where it is named. What is
+        not whole comes in the order in which it was recorded.
         """
         connections = self._connections(topics)
         if not connections:
             return
-        messages = self._reader.messages(connections)
+        messages = iter(self._reader.messages(connections))
+        salvaging = isinstance(self._reader, SalvagedBag)
+        given: Counter[str] = Counter()
         while True:
             try:
                 item = next(messages, None)
             except Exception as error:
-                raise self._unreadable(error) from error
+                if salvaging:
+                    raise self._unreadable(error) from error
+                topics = {connection.topic for connection in connections}
+                messages = _behind(self._salvage(error), topics, given)
+                salvaging = True
+                continue
             if item is None:
                 return
             connection, time_ns, data = item
+            given[connection.topic] += 1
+            try:
+                data = unpacked(data)
+            except ValueError as error:
+                self._leave_out(connection.topic, time_ns, error)
+                continue
             yield connection.topic, connection.msgtype, time_ns, data
+
+    def _leave_out(self, topic: str, time_ns: int, error: Exception) -> None:
+        count, first = self._corrupt.get(topic, (0, f'at {time_ns} ns ({error})'))
+        self._corrupt[topic] = (count + 1, first)
+
+    def _salvage(self, error: Exception) -> SalvagedBag:
+        """Open for what can still be read a bag that seemed whole until this error."""
+        if self._salvaged is None:
+            self._salvaged = SalvagedBag.of(storage_files(self.path))
+            self._reason = str(error)
+        if self._salvaged is None:
+            raise self._unreadable(error) from error
+        return self._salvaged
 
     def static_transforms(self) -> dict[tuple[str, str], RigidTransform]:
         """Return (parent, child) to T_parent_child of every tf_static topic."""
@@ -265,6 +306,19 @@ class RecordedPair(Pair):
 
     radar_time: int
     image_time: int
+
+
+def _behind(
+    bag: SalvagedBag, topics: set[str], given: Counter[str]
+) -> Iterator[tuple[Connection, int, bytes]]:
+    """Messages of a bag behind as many of each topic as have been given already."""
+    left = given.copy()
+    connections = [connection for connection in bag.connections if connection.topic in topics]
+    for connection, time_ns, data in bag.messages(connections):
+        if left[connection.topic] > 0:
+            left[connection.topic] -= 1
+        else:
+            yield connection, time_ns, data
 
 
 class PairReader:

@@ -327,21 +327,14 @@ def test_what_a_killed_run_left_is_written_anew(bag, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == [bag.name]
 
 
-def test_a_bag_that_breaks_off_is_taken_as_far_as_it_goes(tmp_path, monkeypatch):
-    raw_messages = Recording.raw_messages
-
-    def breaks(self, topics=None):
-        for number, entry in enumerate(raw_messages(self, topics)):
-            if number == 9:
-                raise RecordingError('the file ends here')
-            yield entry
-
+def test_a_bag_that_is_cut_off_is_taken_as_far_as_it_goes(tmp_path):
     bag = write_toy_bag(tmp_path / 'bag', 1, FRAMES, 'points')
-    monkeypatch.setattr(Recording, 'raw_messages', breaks)
+    (file,) = bag.glob('*.mcap')
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     said: list[str] = []
     (drive,) = prepare_drives([bag], tmp_path / 'store', FORM, report=said.append)
-    assert 2 <= len(drive) <= 4
-    assert 'incomplete: the file ends here' in said[0]
+    assert 2 <= len(drive) < FRAMES
+    assert 'incomplete: not a whole bag' in said[0]
 
 
 def test_bags_of_the_same_name_are_refused(bag, tmp_path):
