@@ -39,9 +39,8 @@ class ReturnsByBin:
         self.returns += np.bincount(index, minlength=bins)
         self.on_source += np.bincount(index[pointing.on_source_dilated], minlength=bins)
         if pointing.column_error is not None:
-            degrees = np.rad2deg(pointing.column_error)
-            for number in np.unique(index):
-                self.column_error[number] += histograms.magnitude_counts(degrees[index == number])
+            error = histograms.magnitude_bin(np.rad2deg(pointing.column_error))
+            np.add.at(self.column_error, (index, error), 1)
 
     def merge(self, other: ReturnsByBin) -> None:
         """Add another drive's counts."""

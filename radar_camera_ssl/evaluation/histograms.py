@@ -49,10 +49,15 @@ def score_counts(score: ArrayLike) -> FloatArray:
     return np.bincount(index, minlength=SCORE_BINS).astype(np.float64)
 
 
+def magnitude_bin(value: ArrayLike) -> NDArray[np.int64]:
+    """Bin of non-negative values; NaN counts as infinitely large."""
+    values = np.nan_to_num(np.asarray(value, dtype=np.float64), nan=np.inf)
+    return np.searchsorted(_MAGNITUDE_EDGES, values, side='right').astype(np.int64)
+
+
 def magnitude_counts(value: ArrayLike) -> FloatArray:
     """Histogram (MAGNITUDE_BINS,) of non-negative values; NaN counts as infinitely large."""
-    values = np.nan_to_num(np.asarray(value, dtype=np.float64).ravel(), nan=np.inf)
-    index = np.searchsorted(_MAGNITUDE_EDGES, values, side='right')
+    index = magnitude_bin(value).ravel()
     return np.bincount(index, minlength=MAGNITUDE_BINS).astype(np.float64)
 
 

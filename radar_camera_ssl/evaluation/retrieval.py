@@ -24,6 +24,7 @@ images equal."""
 
 # Moments nearer in time than this hardly differ.
 _APART_S = 0.5
+_TOO_FEW = f'fewer than {GALLERY} moments {_APART_S:g} s apart between which the car moved'
 
 
 @dataclass(frozen=True)
@@ -99,4 +100,4 @@ class RetrievalProbe:
         """Why the retrieval figures cannot be had from this drive, by their keys."""
         if self._counted:
             return {}
-        return dict.fromkeys(CHANCE, f'fewer than {GALLERY} moments between which the car moved')
+        return dict.fromkeys(CHANCE, _TOO_FEW)
