@@ -85,13 +85,24 @@ class Comparison:
     """What changed against a reference.
 
     changes: by key, every headline figure that either has. models: which models they are of.
-    unlike: why the two were not measured alike, one sentence each; empty for like with like.
+    unlike: why the two were not measured alike, one sentence each; empty for like with like, as
+    far as is known: known is false where a recording has no fingerprint.
     """
 
     reference: Reference
     changes: dict[str, Change]
     models: str
     unlike: tuple[str, ...]
+    known: bool
+
+    @property
+    def likeness(self) -> str:
+        """Whether this is like with like, in one sentence."""
+        if self.unlike:
+            return 'Not like with like.'
+        if self.known:
+            return 'Like with like: the same recordings, paired alike.'
+        return 'Recordings of the same names; without fingerprints nobody knows if the same.'
 
     def having(self, verdict: Verdict) -> list[Change]:
         """Changes of one verdict."""
@@ -215,7 +226,8 @@ def compare(metrics: Mapping[str, Any], reference: Reference) -> Comparison:
         for key in HEADLINES
         if metrics.get(key) is not None or other.get(key) is not None
     }
-    return Comparison(reference, changes, _models(metrics, other), tuple(_unlike(metrics, other)))
+    models, unlike = _models(metrics, other), tuple(_unlike(metrics, other))
+    return Comparison(reference, changes, models, unlike, _known(metrics, other))
 
 
 def _verdict(key: str, metrics: Mapping[str, Any], other: Mapping[str, Any]) -> Verdict:
@@ -249,30 +261,30 @@ def _model_name(model: Mapping[str, Any]) -> str:
 
 
 def _unlike(metrics: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
-    recordings = list(_other_recordings(metrics['bags'], other['bags']))
-    yield from recordings
+    bags, others = metrics['bags'], other['bags']
+    known = _known(metrics, other)
+    only_here, only_there = _unmatched(bags, others, known), _unmatched(others, bags, known)
+    if only_here or only_there:
+        here, there = _names(only_here), _names(only_there)
+        yield f'Other recordings. Only here: {here}. Only there: {there}.'
     if metrics['slop_s'] != other['slop_s']:
         yield (
             f'Pairs may lie {metrics["slop_s"] * 1e3:g} ms apart here, '
             f'{other["slop_s"] * 1e3:g} ms there.'
         )
-    elif not recordings and metrics['pairs'] != other['pairs']:
+    elif not only_here and not only_there and metrics['pairs'] != other['pairs']:
         yield f'{metrics["pairs"]} pairs here, {other["pairs"]} there, of the same recordings.'
+    units = metrics.get('confidence_unit'), other.get('confidence_unit')
+    if units[0] != units[1] and None not in units:
+        yield f'Intervals are drawn from each {units[0]} here, from each {units[1]} there.'
     kinds = metrics['model'].get('radar'), other['model'].get('radar')
     if kinds[0] != kinds[1]:
         yield f'The model reads the radar as {kinds[0]} here, as {kinds[1]} there.'
 
 
-def _other_recordings(
-    bags: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]
-) -> Iterator[str]:
-    known = all(bag.get('fingerprint') for bag in (*bags, *others))
-    only_here, only_there = _unmatched(bags, others, known), _unmatched(others, bags, known)
-    if only_here or only_there:
-        here, there = _names(only_here), _names(only_there)
-        yield f'Other recordings. Only here: {here}. Only there: {there}.'
-    elif not known:
-        yield 'The recordings have the same names; without fingerprints nobody knows if more.'
+def _known(metrics: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether every recording can be told by its content, not only by its name."""
+    return all(bag.get('fingerprint') for bag in (*metrics['bags'], *other['bags']))
 
 
 def _unmatched(
@@ -302,7 +314,7 @@ def _names(bags: Sequence[str]) -> str:
 def comparison_table(comparison: Comparison) -> str:
     """Text table of every change, and what makes the two unlike."""
     lines = [f'compared with {comparison.reference.name}', comparison.models]
-    lines += [f'not like with like: {why}' for why in comparison.unlike]
+    lines += [comparison.likeness, *comparison.unlike]
     lines.append(f'{"":26}{"now":>10}{"reference":>12}{"difference":>12}')
     for key, change in comparison.changes.items():
         values = format_figure(key, change.value), format_figure(key, change.reference)

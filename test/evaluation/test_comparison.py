@@ -78,6 +78,7 @@ def test_nothing_has_changed_against_itself(metrics: dict[str, Any]) -> None:
     comparison = compare(metrics, Reference('itself', copy.deepcopy(metrics)))
     assert {c.verdict for c in comparison.changes.values()} <= {Verdict.SAME, Verdict.UNJUDGED}
     assert comparison.unlike == ()
+    assert comparison.likeness.startswith('Like with like')
     assert comparison.models.startswith('The same model')
 
 
@@ -161,10 +162,13 @@ def test_what_differs_between_the_two_is_said() -> None:
 def test_recordings_without_a_fingerprint_are_known_by_name_only() -> None:
     now, then = an_evaluation(), an_evaluation()
     now['bags'] = [a_bag('drive', None)]
-    (doubt,) = compare(now, Reference('then', then)).unlike
-    assert 'without fingerprints' in doubt
+    comparison = compare(now, Reference('then', then))
+    assert comparison.unlike == ()
+    assert 'without fingerprints nobody knows' in comparison.likeness
     now['bags'] = [a_bag(f'drive {i}', None) for i in range(5)]
-    (doubt,) = compare(now, Reference('then', then)).unlike
+    comparison = compare(now, Reference('then', then))
+    assert comparison.likeness == 'Not like with like.'
+    (doubt,) = comparison.unlike
     assert 'Only here: drive 0, drive 1, drive 2 and 2 more. Only there: drive.' in doubt
 
 

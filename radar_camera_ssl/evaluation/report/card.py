@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from xml.etree.ElementTree import Element, fromstring
 
-from radar_camera_ssl.evaluation.report.markup import h, legible, scrolling
+from radar_camera_ssl.evaluation.report.markup import h, key_name, legible, scrolling
 
 _HEADINGS = ('h1', 'h2', 'h3', 'h4', 'h5', 'h6')
 
@@ -24,6 +24,7 @@ def card_element(text: str, under: int = 2) -> Element:
     card = fromstring(f'<div class="card">{reader.render(legible(text))}</div>')
     _renumber_headings(card, under)
     _complete_tables(card)
+    _break_keys(card)
     return card
 
 
@@ -45,3 +46,11 @@ def _complete_tables(card: Element) -> None:
                 wide = scrolling(child, 'Table of the model card')
                 wide.tail, child.tail = child.tail, None
                 parent[i] = wide
+
+
+def _break_keys(card: Element) -> None:
+    for parent in list(card.iter()):
+        for i, child in enumerate(list(parent)):
+            if child.tag == 'code' and parent.tag != 'pre' and child.text:
+                parent[i] = key_name(child.text)
+                parent[i].tail = child.tail

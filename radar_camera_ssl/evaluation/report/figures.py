@@ -16,6 +16,7 @@ from radar_camera_ssl.evaluation.summary import (
     format_figure,
     goodness,
     is_share,
+    resolution,
 )
 
 # What each figure says, in one sentence. percent: the value times 100.
@@ -45,6 +46,11 @@ _SENTENCES = {
     'projection_distance_px': 'Half of the returns are put within {value:.1f} px of where the '
     'recorded calibration projects them.',
 }
+# What an interval says, by what it is drawn from (`time_blocks.resampled`).
+_INTERVALS = {
+    'drive': 'Intervals: 95 %, bootstrap over drives; they speak of drives like these.',
+    'block': 'Intervals: 95 %, bootstrap over time blocks; they speak of these drives alone.',
+}
 _CHART_WIDTH, _CHART_HEIGHT = 150, 24
 _VERDICT_CLASSES = {
     Verdict.BETTER: 'good',
@@ -72,7 +78,8 @@ def figures_section(metrics: Mapping[str, Any], comparison: Comparison | None) -
         aria_label='Figures',
     )
     notes = _comparison_notes(comparison), _chart_key(comparison is not None)
-    return section('figures', 'Figures', *notes, scrolling(table, 'Figures'))
+    drawn = h('p', _INTERVALS.get(metrics.get('confidence_unit', ''), ''))
+    return section('figures', 'Figures', *notes, scrolling(table, 'Figures'), drawn)
 
 
 def _row(
@@ -111,7 +118,8 @@ def _value(key: str, metrics: Mapping[str, Any], comparison: Comparison | None) 
         return _text('not measured', h('small', why))
     shown = h('strong', format_figure(key, value), class_='value')
     ends = (format_figure(key, end) for end in interval) if interval else ('no interval',)
-    return _text(shown, h('small', ' to '.join(ends)), _chart(key, value, metrics, comparison))
+    said = h('small', ' to '.join(ends), class_='interval')
+    return _text(shown, said, _chart(key, value, metrics, comparison))
 
 
 def _blind(key: str, metrics: Mapping[str, Any]) -> Element:
@@ -154,7 +162,8 @@ def _change(key: str, comparison: Comparison) -> list[Element]:
     interval = comparison.reference.metrics['confidence_95'].get(key)
     range_ = None
     if interval and change.reference is not None:
-        range_ = h('small', ' to '.join(format_figure(key, end) for end in interval))
+        ends = (format_figure(key, end) for end in interval)
+        range_ = h('small', ' to '.join(ends), class_='interval')
     class_ = f'verdict {_VERDICT_CLASSES.get(change.verdict, "")}'.strip()
     verdict = h('small', change.verdict.value, class_=class_)
     return [
@@ -169,12 +178,10 @@ def _comparison_notes(comparison: Comparison | None) -> Node:
     notes = h('div', class_='note')
     add(notes, h('p', h('strong', 'Compared with '), h('code', comparison.reference.name), '. '))
     add(notes[0], comparison.models, ' ', RULE)
+    add(notes, h('p', h('strong', comparison.likeness)))
     if comparison.unlike:
         notes.set('class', 'note warn')
-        add(notes, h('p', h('strong', 'Not like with like.')))
         add(notes, h('ul', *(h('li', why) for why in comparison.unlike)))
-    else:
-        add(notes, h('p', 'Like with like: the same recordings, paired alike.'))
     return notes
 
 
@@ -228,5 +235,6 @@ def _scale(key: str, values: list[float | None]) -> tuple[float, float]:
     """0 to 1 for shares; else over all values, zero included."""
     if is_share(key):
         return 0.0, 1.0
-    axis = axis_over('', [0.0, *(value for value in values if value is not None)])
+    known = (value for value in values if value is not None)
+    axis = axis_over('', [0.0, *known], least=10 * resolution(key))
     return axis.low, axis.high

@@ -24,7 +24,9 @@ def moments_section(
         *_grid('Worst', figures[: len(worst)]),
         *_grid('Best', figures[len(worst) :]),
         None if shown else h('p', 'None: no pair was evaluated.'),
-        h('p', 'The whole drive: ', h('a', 'overlay.mp4', href='overlay.mp4')) if video else None,
+        h('p', 'Every moment, drive by drive: ', h('a', 'overlay.mp4', href='overlay.mp4'))
+        if video
+        else None,
     )
 
 

@@ -177,8 +177,8 @@ def _changes(comparison: Comparison | None) -> Element | None:
         if (changes := comparison.having(verdict))
     ]
     add(line, *_listed(counts), '.')
-    if comparison.unlike:
-        add(line, ' ', h('strong', 'Not like with like', class_='bad'), ', see Figures.')
+    alike = comparison.known and not comparison.unlike
+    add(line, ' ', h('span', comparison.likeness, class_=None if alike else 'bad'))
     return line
 
 

@@ -99,15 +99,17 @@ def _over_time(bag: str, timeline: Mapping[str, Any]) -> list[Element]:
     time_s = timeline['time_s']
     x = axis_over('time in s since the first pair', time_s)
     gaps, agreements = _known(timeline['gap_ms']), _known(timeline['agreement'])
-    gap = Plot(f'Gap, {bag}', x, axis_over('gap in ms', [0.0, *gaps], least=1.0))
+    gap = Plot(f'Gap, {bag}', x, axis_over('radar minus image in ms', [0.0, *gaps], least=1.0))
     gap.dots(time_s, timeline['gap_ms'])
     agreement = Plot(f'Agreement, {bag}', x, share_axis('agreement'))
     agreement.dots(time_s, timeline['agreement'])
     return [
-        gap.figure('A hole is where no pair was found.', _range_of(gaps, 'ms')),
+        gap.figure(
+            'The largest of each stretch of time; a hole is where no pair was found.',
+            _range_of(gaps, 'ms'),
+        ),
         agreement.figure(
-            'Whether radar and image show the same instant; low where a sensor is late, turned or '
-            'covered.',
+            'The lowest of each stretch of time; low where a sensor is late, turned or covered.',
             _range_of(agreements, ''),
         ),
     ]

@@ -23,12 +23,22 @@ Values = Sequence[float | None]
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis: label with its unit, ends, and the distance of ticks."""
+    """One axis, from its first to its last tick, counted in steps from zero."""
 
     label: str
-    low: float
-    high: float
+    first: int
+    last: int
     step: float
+
+    @property
+    def low(self) -> float:
+        """Value at the lower end."""
+        return self.first * self.step
+
+    @property
+    def high(self) -> float:
+        """Value at the upper end."""
+        return self.last * self.step
 
     def place(self, value: float) -> float:
         """Position in [0, 1]; what lies outside is put on the edge."""
@@ -36,14 +46,12 @@ class Axis:
 
     def ticks(self) -> list[float]:
         """Where the labels stand."""
-        first = math.ceil(self.low / self.step - 1e-9)
-        last = math.floor(self.high / self.step + 1e-9)
-        return [tick * self.step for tick in range(first, last + 1)]
+        return [tick * self.step for tick in range(self.first, self.last + 1)]
 
 
 def share_axis(label: str) -> Axis:
     """Axis from 0 to 1."""
-    return Axis(label, 0.0, 1.0, 0.2)
+    return Axis(label, 0, 5, 0.2)
 
 
 def axis_over(label: str, values: Iterable[float], least: float = 1e-3, ticks: int = 5) -> Axis:
@@ -52,14 +60,13 @@ def axis_over(label: str, values: Iterable[float], least: float = 1e-3, ticks: i
     least: the smallest span, for values that do not differ.
     """
     known = list(values) or [0.0]
-    low, high = min(known), max(known)
-    span = max(high - low, least)
-    raw = span / ticks
+    low = min(known)
+    high = max(*known, low + least)
+    raw = (high - low) / ticks
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(m * power for m in (1, 2, 5, 10) if m * power >= raw * (1 - 1e-9))
-    bottom = math.floor(low / step + 1e-9) * step
-    top = max(math.ceil(high / step - 1e-9) * step, bottom + step)
-    return Axis(label, bottom, top, step)
+    # A value that is a whole tick but for its rounding needs no tick beyond.
+    return Axis(label, math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9), step)
 
 
 class Plot:
@@ -180,4 +187,4 @@ def _swatch(style: str) -> Element:
 
 def _number(value: float) -> str:
     # Ticks are products of binary fractions: 0.30000000000000004.
-    return f'{round(value, 9):g}'.replace('-', '\N{MINUS SIGN}')
+    return f'{round(value, 9):.10g}'.replace('-', '\N{MINUS SIGN}')

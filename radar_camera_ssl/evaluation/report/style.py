@@ -53,9 +53,9 @@ th, td { padding: .4rem .6rem; border-bottom: 1px solid var(--line); text-align:
   vertical-align: top; }
 th { font-weight: 600; }
 tbody th { font-weight: 400; }
-th:first-child { padding-left: 0; }
+th:first-child, td:first-child { padding-left: 0; }
 .numbers td, .numbers th, .counts :is(td, th):last-child { text-align: right; }
-.numbers th:first-child { text-align: left; min-width: 6rem; }
+.numbers th:first-child { text-align: left; min-width: 9rem; }
 /* More figures than fit side by side: their names stand. */
 .upright thead th { vertical-align: bottom; }
 .upright thead code { writing-mode: vertical-rl; transform: rotate(180deg); }
@@ -65,7 +65,7 @@ th:first-child { padding-left: 0; }
 .figures .meaning { margin: .1rem 0; color: var(--ink); }
 .figures code { color: var(--faint); }
 .value { font-size: 1.25rem; color: var(--mark); white-space: nowrap; }
-.figures td > small:not(.verdict) { white-space: nowrap; }
+.interval { white-space: nowrap; }
 .verdict { max-width: 8.5rem; margin-left: auto; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; margin: .5rem 0; }
 dt { color: var(--faint); } dd { margin: 0; }
@@ -134,7 +134,6 @@ svg.latency { width: 12.5rem; }
   .figures td > * { grid-column: 2; }
   .verdict { max-width: none; }
   .figures tbody th { min-width: 0; max-width: none; }
-  .figures td > small:not(.verdict) { white-space: normal; }
   .scale { justify-content: flex-start; }
   svg.chart { width: 7rem; }
   .verdict { margin-left: 0; }
@@ -147,15 +146,17 @@ svg.latency { width: 12.5rem; }
   .contents, .moment nav { display: none; }
   .wide { overflow: visible; }
   table { width: 100%; }
-  .numbers:not(.figures) { font-size: 7pt; }
+  .numbers { font-size: 7pt; }
+  .figures { font-size: 8.5pt; }
+  .figures tbody th { min-width: 15rem; }
   th, td, .upright td, .upright th { padding: .15rem .25rem; }
-  tr, figure, li, .note, dl { break-inside: avoid; }
+  tr, figure, li, .note, dl, table:not(.figures) { break-inside: avoid; }
   h2, h3, h4, caption, section > p { break-after: avoid; }
   .plots { grid-template-columns: 1fr 1fr; }
   .moments { grid-template-columns: 1fr 1fr 1fr; }
   .moments li { break-inside: avoid; }
   svg.chart { width: 6.5rem; }
-  .counts code, .card code { overflow-wrap: anywhere; }
+  .counts code { overflow-wrap: anywhere; }
   * { print-color-adjust: exact; }
 }
 """
