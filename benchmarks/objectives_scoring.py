@@ -31,7 +31,7 @@ from radar_camera_ssl.evaluation.time_blocks import BlockedTally, confidence_95,
 from radar_camera_ssl.inference.model import Correspondence, CorrespondenceModel
 from radar_camera_ssl.learning.bag_pairs import BagPairs, BagSource
 from radar_camera_ssl.learning.objectives.two_stream import TwoStream
-from radar_camera_ssl.model_metadata import Grid
+from radar_camera_ssl.model_metadata import CameraInput, Grid
 from radar_camera_ssl.sensors.camera import decode_image, resize_image
 from radar_camera_ssl.sensors.geometry import Intrinsics, transform_chain
 from radar_camera_ssl.sensors.radar_cube import CubeAxes, decode_cube
@@ -76,7 +76,9 @@ class RivalInTorch:
         self._size, self._shape = (config.height, config.width), config.cube.shape
         self._silence = np.zeros(self._shape, np.float32)
         self.metadata = SimpleNamespace(
-            radar=SimpleNamespace(kind='points'), grid=Grid(config.rows, config.columns)
+            radar=SimpleNamespace(kind='points'),
+            camera=CameraInput(*self._size),
+            grid=Grid(config.rows, config.columns),
         )
 
     @torch.inference_mode()
@@ -190,6 +192,8 @@ def evaluate(model: Any, bags: Sequence[Path]) -> dict[str, Any]:
                     by_part.at(pair.image_stamp).add_frame(
                         model.by_part(image, frame), truth.source_of(frame), truth, margin
                     )
+        if drive is not None:
+            drive.finish()
         parts += by_part.blocks
         if total is None:
             total = None if drive is None else drive.figures
