@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Early warning of sensors that no longer fit together. Thread-safe; knows no ROS.
 
-Time is that of the stamps: a recording gives the same answer at any speed of its replay.
+Time is that of the stamps: a recording gives the same answer at any speed of its replay. While
+the car stands no time passes for the window: its sensors show one scene again and again, and
+what the model thinks of that scene would be all there is. Where the radar never showed that the
+car moves (it stands since the start, or the driver compensates the velocities) all time counts.
 """
 
 from __future__ import annotations
@@ -17,11 +20,18 @@ from numpy.typing import NDArray
 
 from radar_camera_ssl.inference.alignment import window_agreement
 from radar_camera_ssl.inference.model import Correspondence
-from radar_camera_ssl.sensors.ego_speed import MEDIAN_FRAMES, STANDSTILL_MPS, ego_speed
+from radar_camera_ssl.sensors.ego_speed import (
+    CREDIBLE_GAP_S,
+    MEDIAN_FRAMES,
+    STANDSTILL_MPS,
+    ego_speed,
+)
 from radar_camera_ssl.sensors.radar_points import RadarPoints
 
 # Enough for 60 Hz over the longest `agreement_window`.
 _REMEMBERED = 4096
+# A longer silence between two pairs, ns, says nothing of what was between them.
+_LONGEST_STEP = round(CREDIBLE_GAP_S * 1e9)
 # So much of the window must be there, and so many pairs, before it is judged.
 _LEAST_SHARE = 0.8
 _LEAST_PAIRS = 5
@@ -54,8 +64,12 @@ class AgreementWatch:
         self._start()
 
     def _start(self) -> None:
+        self._stamp: int | None = None
+        self._last: float | None = None
+        # Time that counts, ns.
+        self._counted = 0
         self._pairs: deque[tuple[int, float]] = deque(maxlen=_REMEMBERED)
-        self._speeds: deque[float] = deque(maxlen=MEDIAN_FRAMES)
+        self._speed = _Speed()
         self._image, self._radar = _Repetition(), _Repetition()
 
     def add(
@@ -74,35 +88,63 @@ class AgreementWatch:
         returns = _content(radar)
         speed = ego_speed(answer.returns.as_array(('x', 'y', 'velocity', 'rcs')))
         with self._lock:
-            if self._pairs and stamp < self._pairs[-1][0]:
+            if self._stamp is not None and stamp < self._stamp:
                 self._start()
-            self._pairs.append((stamp, answer.agreement))
+            passed = 0 if self._stamp is None else stamp - self._stamp
+            self._stamp, self._last = stamp, answer.agreement
             self._image.add(stamp, [pixels])
             self._radar.add(stamp, returns)
-            if np.isfinite(speed):
-                self._speeds.append(speed)
+            self._speed.add(stamp, speed)
+            if not self._speed.stands:
+                self._counted += min(passed, _LONGEST_STEP)
+                self._pairs.append((self._counted, answer.agreement))
 
     def facts(self, window_s: float) -> AgreementFacts:
-        """Return what the pairs of the last `window_s` say."""
+        """Return what the pairs of the last `window_s` that count say."""
         with self._lock:
-            if not self._pairs:
-                return AgreementFacts()
-            newest, last = self._pairs[-1]
-            recent = [pair for pair in self._pairs if newest - pair[0] <= window_s * 1e9]
-            speed = float(np.median(self._speeds)) if self._speeds else None
+            begin = self._counted - round(window_s * 1e9)
+            recent = [pair for pair in self._pairs if pair[0] >= begin]
+            speed, last = self._speed.speed, self._last
             image_s, radar_s = self._image.seconds, self._radar.seconds
-        filled = (newest - recent[0][0]) * 1e-9 >= _LEAST_SHARE * window_s
+        filled = len(recent) >= _LEAST_PAIRS and (
+            recent[-1][0] - recent[0][0] >= _LEAST_SHARE * window_s * 1e9
+        )
         moving = speed is not None and speed >= STANDSTILL_MPS
         return AgreementFacts(
             last=last,
-            window=window_agreement([agreement for _, agreement in recent])
-            if filled and len(recent) >= _LEAST_PAIRS
-            else None,
+            window=window_agreement([agreement for _, agreement in recent]) if filled else None,
             pairs=len(recent),
             speed_mps=speed,
             image_frozen_s=image_s if moving else 0.0,
             radar_frozen_s=radar_s if image_s < radar_s else 0.0,
         )
+
+
+class _Speed:
+    """The car's speed: the median of what the frames of the last second say."""
+
+    def __init__(self) -> None:
+        self._recent: deque[tuple[int, float]] = deque(maxlen=MEDIAN_FRAMES)
+        self._has_moved = False
+
+    def add(self, stamp: int, speed: float) -> None:
+        """Take the speed that a frame tells, m/s; NaN where it tells none."""
+        while self._recent and stamp - self._recent[0][0] > _LONGEST_STEP:
+            self._recent.popleft()
+        if np.isfinite(speed):
+            self._recent.append((stamp, speed))
+        self._has_moved |= (self.speed or 0.0) >= STANDSTILL_MPS
+
+    @property
+    def speed(self) -> float | None:
+        """The speed, m/s; None where it is not known."""
+        return float(np.median([speed for _, speed in self._recent])) if self._recent else None
+
+    @property
+    def stands(self) -> bool:
+        """Whether a car that has moved stands now."""
+        speed = self.speed
+        return self._has_moved and speed is not None and speed < STANDSTILL_MPS
 
 
 class _Repetition:

@@ -266,23 +266,23 @@ class Settings:
         settable=ANY_TIME,
     )
     agreement_window: float = parameter(
-        5.0,
-        'Over how much of the past, by the stamps, the agreement of radar and image is averaged '
-        '(its log-odds).',
+        10.0,
+        'Over how much driving, by the stamps, the agreement of radar and image is averaged (its '
+        'log-odds). A standing car sees one scene only: that time does not count.',
         unit='s',
         minimum=0.1,
         maximum=60.0,
         settable=ANY_TIME,
     )
     agreement_warn: float = parameter(
-        0.6,
+        0.5,
         'WARN when the agreement of the window is lower. 0: never.',
         minimum=0.0,
         maximum=1.0,
         settable=ANY_TIME,
     )
     agreement_error: float = parameter(
-        0.3,
+        0.15,
         'ERROR when the agreement of the window is lower. 0: never.',
         minimum=0.0,
         maximum=1.0,

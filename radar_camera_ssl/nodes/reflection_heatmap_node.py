@@ -85,7 +85,11 @@ class ReflectionHeatmapNode(LifecycleNode):
 
     def fail(self, text: str, error: Exception | None = None) -> None:
         """Log why the node cannot go on, and keep it for the diagnostics."""
-        self._failure = text
+        # What fails while an error is processed does not hide that error.
+        processing = (
+            self._failure and self.transition is not None and self.transition[0] == 'error'
+        )
+        self._failure = f'{self._failure}; then {text}' if processing else text
         self._errors.note('failed', text)
         unexpected = error is not None and not isinstance(error, EXPECTED_ERRORS)
         self.get_logger().error(f'{text}\n{traceback.format_exc()}' if unexpected else text)
@@ -169,6 +173,8 @@ class ReflectionHeatmapNode(LifecycleNode):
     @told(on_exception=FAILURE)
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Release everything and go back to unconfigured; the reason stays in the diagnostics."""
+        # Where rcl ends when this fails.
+        self._state = 'finalized'
         self._release()
         self._state = 'unconfigured'
         return SUCCESS

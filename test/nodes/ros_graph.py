@@ -182,8 +182,15 @@ class Rig:
         self._node_spinner, self._peer_spinner = Spinner(self.node), Spinner(self.peer)
         self.lifecycle = LifecycleClient(self.name)
         self._publishers: dict[str, Any] = {}
+        self._at_close: list[Callable[[], object]] = []
+
+    def at_close(self, release: Callable[[], object]) -> None:
+        """Have what a test keeps hanging let go before the node is taken down."""
+        self._at_close.append(release)
 
     def close(self) -> None:
+        for release in self._at_close:
+            release()
         self.lifecycle.close()
         self._node_spinner.close()
         self._peer_spinner.close()
