@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -19,7 +17,8 @@ from radar_camera_ssl.sensors.geometry import transform_chain
 from radar_camera_ssl.sensors.radar_points import decode_points
 from radar_camera_ssl.sensors.recording import Recording, stamp_ns
 
-EXAMPLE = Path(__file__).parents[2] / 'examples' / 'opencalib_to_bag.py'
+EXAMPLE = 'opencalib_to_bag'
+Run = Callable[..., subprocess.CompletedProcess[str]]
 WIDTH, HEIGHT = 96, 60
 FIRST_STAMP_NS = 1604546789520803072
 CYCLE_NS = 70_000_000
@@ -66,26 +65,14 @@ def sample(tmp_path: Path) -> Path:
     return folder
 
 
-def run_example(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(EXAMPLE), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        cwd=EXAMPLE.parents[1],
-        env={**os.environ, 'PYTHONPATH': str(EXAMPLE.parents[1])},
-    )
-
-
-def test_bag_holds_what_the_files_say(sample: Path, tmp_path: Path) -> None:
-    done = run_example(sample, tmp_path / 'bag')
+def test_bag_holds_what_the_files_say(run_example: Run, sample: Path, tmp_path: Path) -> None:
+    done = run_example(EXAMPLE, sample, tmp_path / 'bag')
     assert done.returncode == 0, done.stderr
     with Recording(tmp_path / 'bag') as recording:
         assert recording.find_topic('points') == '/radar/points'
-        assert recording.find_topic('image') == '/camera/image_raw'
+        assert recording.find_topic('image') == '/camera/image_raw/compressed'
         points = [msg for _, _, msg in recording.messages(['/radar/points'])]
-        images = [msg for _, _, msg in recording.messages(['/camera/image_raw'])]
+        images = [msg for _, _, msg in recording.messages(['/camera/image_raw/compressed'])]
         intrinsics = recording.intrinsics()
         transforms = recording.static_transforms()
 
@@ -111,25 +98,23 @@ def test_bag_holds_what_the_files_say(sample: Path, tmp_path: Path) -> None:
     )
 
 
-def test_a_second_run_replaces_the_bag(sample: Path, tmp_path: Path) -> None:
+def test_a_second_run_replaces_the_bag(run_example: Run, sample: Path, tmp_path: Path) -> None:
     for _ in range(2):
-        assert run_example(sample, tmp_path / 'bag').returncode == 0
+        assert run_example(EXAMPLE, sample, tmp_path / 'bag').returncode == 0
 
 
-def test_missing_files_are_named(sample: Path, tmp_path: Path) -> None:
+def test_missing_files_are_named(run_example: Run, sample: Path, tmp_path: Path) -> None:
     (sample / 'front_radar.csv').unlink()
-    done = run_example(sample, tmp_path / 'bag')
+    done = run_example(EXAMPLE, sample, tmp_path / 'bag')
     assert done.returncode == 2
     assert done.stderr.strip() == f'{sample} lacks front_radar.csv'
     assert not (tmp_path / 'bag').exists()
 
 
-def test_a_file_that_is_no_image_is_refused(sample: Path, tmp_path: Path) -> None:
-    specification = importlib.util.spec_from_file_location('opencalib_to_bag', EXAMPLE)
-    assert specification is not None
-    assert specification.loader is not None
-    example = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(example)
+def test_a_file_that_is_no_image_is_refused(
+    run_example: Run, sample: Path, tmp_path: Path
+) -> None:
     (sample / '0.jpg').write_bytes(b'not a picture')
-    with pytest.raises(ValueError, match='is not an image'):
-        example.convert(sample, tmp_path / 'bag')
+    done = run_example(EXAMPLE, sample, tmp_path / 'bag')
+    assert (done.returncode, done.stderr.strip()) == (2, '0.jpg is not an image')
+    assert not (tmp_path / 'bag').exists()
