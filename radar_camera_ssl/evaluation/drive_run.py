@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from radar_camera_ssl.evaluation.ground_truth import FrameTruth, GroundTruthRead
 from radar_camera_ssl.evaluation.metrics import METRIC_KEYS, WITHOUT_TRUTH
 from radar_camera_ssl.evaluation.oracle import ProjectionOracle
 from radar_camera_ssl.evaluation.outputs import DriveOutputs, OutputOptions
+from radar_camera_ssl.evaluation.progress import DriveProgress
 from radar_camera_ssl.evaluation.recorded_rig import RecordedRig
 from radar_camera_ssl.evaluation.replay import RadarFrame, Replay, ReplayFrame, decode_radar
 from radar_camera_ssl.evaluation.timeline import Timeline
@@ -58,9 +59,9 @@ class DriveJob:
 
 
 def evaluate_drive(
-    job: DriveJob, model: CorrespondenceModel, step: Callable[[], None]
+    job: DriveJob, model: CorrespondenceModel, progress: DriveProgress
 ) -> DriveResult:
-    """Replay one drive, score and draw it. step: called after each pair.
+    """Replay one drive, score and draw it.
 
     Raises RecordingError for a recording that cannot be used at all.
     """
@@ -82,6 +83,8 @@ def evaluate_drive(
             options.max_pairs,
             intrinsics,
         )
+        expected = recording.message_counts[replay.radar_topic]
+        progress.expect(min(expected, options.max_pairs or expected))
         if intrinsics is None:
             missing['column_error_deg'] = missing['column_error_p90_deg'] = 'no camera_info'
         if not reader.available:
@@ -108,7 +111,7 @@ def evaluate_drive(
             )
             timeline.add(frame.image_stamp, frame.gap_s, frame.correspondence.agreement)
             outputs.add(frame)
-            step()
+            progress.step()
         if evaluation is None:
             evaluation = DriveEvaluation(model, intrinsics)
             notes.append('no pair could be used')
@@ -160,13 +163,6 @@ def _oracle(rig: RecordedRig, frame: ReplayFrame) -> ProjectionOracle | None:
     return ProjectionOracle(rig.intrinsics, optical_from_radar)
 
 
-def radar_topic(
-    recording: Recording, model: CorrespondenceModel, options: EvaluationOptions
-) -> str | None:
-    """Topic that holds what the model reads; None where the recording has none."""
-    return options.radar_topic or recording.find_topic(model.metadata.radar.kind)
-
-
 def _other_drive(job: DriveJob, model: CorrespondenceModel) -> list[RadarFrame]:
     """Radar frames of the first other recording that has any to be read."""
     for path in job.others:
@@ -182,7 +178,7 @@ def _radar_frames(
     frames: list[RadarFrame] = []
     # What is wrong with this recording is said where it is evaluated itself.
     with suppress(RecordingError), Recording(path) as recording:
-        topic = radar_topic(recording, model, options)
+        topic = options.radar_topic or recording.find_topic(model.metadata.radar.kind)
         for _, _, msg in recording.messages([topic] if topic else []):
             with suppress(SensorDataError):
                 frames.append(decode_radar(msg, model.metadata, options.field_aliases))

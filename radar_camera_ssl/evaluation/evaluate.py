@@ -5,26 +5,25 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from radar_camera_ssl.evaluation.comparison import Comparison, Reference, compare
 from radar_camera_ssl.evaluation.drive_figures import DriveFigures
 from radar_camera_ssl.evaluation.drive_result import DriveFailure, DriveResult
-from radar_camera_ssl.evaluation.drive_run import DriveJob, EvaluationOptions, radar_topic
+from radar_camera_ssl.evaluation.drive_run import DriveJob, EvaluationOptions
 from radar_camera_ssl.evaluation.jobs import Outcome, evaluate_in_processes, evaluate_in_turn
 from radar_camera_ssl.evaluation.outputs import OutputOptions
+from radar_camera_ssl.evaluation.progress import Progress, Told
 from radar_camera_ssl.evaluation.report import write_report
 from radar_camera_ssl.evaluation.result_folder import ResultFolder
 from radar_camera_ssl.evaluation.video import Picture, contact_sheet
 from radar_camera_ssl.inference.model import CorrespondenceModel
-from radar_camera_ssl.sensors.recording import Recording, RecordingError
+from radar_camera_ssl.sensors.recording import RecordingError
 
 METRICS_SCHEMA = 1
-
-Progress = Callable[[int, int], None]
 
 
 def evaluate_bags(
@@ -34,7 +33,7 @@ def evaluate_bags(
     slop_s: float = 0.05,
     record: bool = False,
     overlay: bool = True,
-    progress: Progress | None = None,
+    progress: Told | None = None,
     options: EvaluationOptions | None = None,
     jobs: int = 1,
     reference: Reference | None = None,
@@ -87,11 +86,11 @@ def evaluate_bags(
             )
             for i, path in enumerate(paths)
         ]
-        steps = _Steps(progress, _count_radar(paths, model, options) if progress else 0)
+        together = Progress(len(work), progress)
         if min(jobs, len(work)) == 1 or model_file is None:
-            outcomes = evaluate_in_turn(work, model, steps)
+            outcomes = evaluate_in_turn(work, model, together)
         else:
-            outcomes = evaluate_in_processes(work, model_file, jobs, steps)
+            outcomes = evaluate_in_processes(work, model_file, jobs, together)
         metrics, merged = _metrics(outcomes, model, options)
         if results is not None:
             drawn = {i: o.drawn for i, o in enumerate(outcomes) if isinstance(o, DriveResult)}
@@ -169,30 +168,3 @@ def _card(model_file: Path | None) -> str | None:
         return model_file.with_suffix('.md').read_text(encoding='utf-8', errors='replace')
     except OSError:
         return None
-
-
-class _Steps:
-    """Adds up the pairs that all drives have done."""
-
-    def __init__(self, progress: Progress | None, total: int) -> None:
-        self._progress = progress
-        self._total = total
-        self._done = 0
-
-    def __call__(self, done: int) -> None:
-        self._done += done
-        if self._progress is not None:
-            self._progress(self._done, max(self._total, self._done))
-
-
-def _count_radar(
-    paths: Sequence[Path], model: CorrespondenceModel, options: EvaluationOptions
-) -> int:
-    total = 0
-    for path in paths:
-        # What is wrong with it is said when it is evaluated.
-        with suppress(RecordingError), Recording(path) as recording:
-            topic = radar_topic(recording, model, options)
-            count = recording.message_counts.get(topic, 0) if topic else 0
-            total += min(count, options.max_pairs or count)
-    return total

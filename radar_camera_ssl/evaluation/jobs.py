@@ -12,18 +12,19 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
 from radar_camera_ssl.evaluation.drive_result import DriveFailure, DriveResult
 from radar_camera_ssl.evaluation.drive_run import DriveJob, evaluate_drive
+from radar_camera_ssl.evaluation.progress import DriveProgress, Progress
 from radar_camera_ssl.inference.model import CorrespondenceModel, ModelError
 from radar_camera_ssl.sensors.recording import RecordingError
 
 Outcome = DriveResult | DriveFailure
 
-_REPORT_EVERY_S = 0.2
 _END_WITHIN_S = 2.0
 # What a recording or a machine can be at fault for: said as it is. Others are ours.
 _EXPECTED = (RecordingError, ModelError, OSError, MemoryError)
@@ -39,29 +40,34 @@ def _failure(job: DriveJob, error: BaseException) -> DriveFailure:
 
 
 def evaluate_in_turn(
-    jobs: Sequence[DriveJob], model: CorrespondenceModel, steps: Callable[[int], None]
+    jobs: Sequence[DriveJob], model: CorrespondenceModel, progress: Progress
 ) -> list[Outcome]:
-    """Evaluate one drive after another; steps: called with the pairs done since the last call.
+    """Evaluate one drive after another.
 
     A drive that fails is a `DriveFailure`; where it is the only one, its error is raised.
     """
-    if len(jobs) == 1:
-        return [evaluate_drive(jobs[0], model, lambda: steps(1))]
-    return [attempt(job, lambda: model, lambda: steps(1)) for job in jobs]
+    outcomes: list[Outcome] = []
+    for index, job in enumerate(jobs):
+        told = DriveProgress(partial(progress.hear, index), every_s=0.0)
+        if len(jobs) == 1:
+            return [evaluate_drive(job, model, told)]
+        outcomes.append(attempt(job, lambda: model, told))
+        progress.end(index)
+    return outcomes
 
 
 def attempt(
-    job: DriveJob, model: Callable[[], CorrespondenceModel], step: Callable[[], None]
+    job: DriveJob, model: Callable[[], CorrespondenceModel], progress: DriveProgress
 ) -> Outcome:
     """Evaluate a drive, or say why it cannot be."""
     try:
-        return evaluate_drive(job, model(), step)
+        return evaluate_drive(job, model(), progress)
     except Exception as error:  # noqa: BLE001 - whatever it is, the others are evaluated
         return _failure(job, error)
 
 
 def evaluate_in_processes(
-    jobs: Sequence[DriveJob], model_file: Path, processes: int, steps: Callable[[int], None]
+    jobs: Sequence[DriveJob], model_file: Path, processes: int, progress: Progress
 ) -> list[Outcome]:
     """Evaluate drives, `processes` at a time, each in a process of its own.
 
@@ -91,10 +97,11 @@ def evaluate_in_processes(
                 except (EOFError, OSError):  # it died, between messages or within one
                     process.join()
                     message = DriveFailure(jobs[index].path, _died(process.exitcode))
-                if isinstance(message, int):
-                    steps(message)
+                if isinstance(message, tuple):
+                    progress.hear(index, *message)
                     continue
                 outcomes[index] = message
+                progress.end(index)
                 process.join()
                 ready.close()
                 del running[ready]
@@ -104,35 +111,19 @@ def evaluate_in_processes(
 
 
 def _work(job: DriveJob, model_file: Path, sender: Connection) -> None:
-    """Evaluate a drive in a process of its own; sends steps done, at last the outcome."""
-    report = _Report(sender)
-    outcome = attempt(job, lambda: CorrespondenceModel.load(model_file), report.step)
-    report.send_steps()
-    report.send(outcome)
+    """Evaluate a drive in a process of its own: sends what there is to tell, then the outcome."""
 
-
-class _Report:
-    def __init__(self, sender: Connection) -> None:
-        self._sender = sender
-        self._done = 0
-        self._last = time.monotonic()
-
-    def step(self) -> None:
-        self._done += 1
-        if time.monotonic() - self._last > _REPORT_EVERY_S:
-            self.send_steps()
-
-    def send_steps(self) -> None:
-        self.send(self._done)
-        self._done = 0
-        self._last = time.monotonic()
-
-    def send(self, message: int | Outcome) -> None:
+    def send(message: object) -> None:
         try:
-            self._sender.send(message)
+            sender.send(message)
         except BrokenPipeError:
             # The process that wanted to know has been killed: nobody is left to work for.
             os._exit(1)
+
+    progress = DriveProgress(lambda *message: send(message))
+    outcome = attempt(job, lambda: CorrespondenceModel.load(model_file), progress)
+    progress.flush()
+    send(outcome)
 
 
 @contextmanager
