@@ -48,9 +48,13 @@ _SENTENCES = {
 }
 # What an interval says, by what it is drawn from (`time_blocks.resampled`).
 _INTERVALS = {
-    'drive': 'Intervals: 95 %, bootstrap over drives; they speak of drives like these.',
-    'block': 'Intervals: 95 %, bootstrap over time blocks; they speak of these drives alone.',
+    'drive': 'Intervals are 95 %, by bootstrap over drives: they speak of drives like these.',
+    'block': 'Intervals are 95 %, by bootstrap over time blocks: they speak of these drives.',
 }
+_BESIDES = (
+    'A blind baseline ignores the radar frame, the image or both; the oracle projects each return '
+    'by the recorded calibration, which the model is not told.'
+)
 _CHART_WIDTH, _CHART_HEIGHT = 150, 24
 _VERDICT_CLASSES = {
     Verdict.BETTER: 'good',
@@ -78,8 +82,9 @@ def figures_section(metrics: Mapping[str, Any], comparison: Comparison | None) -
         aria_label='Figures',
     )
     notes = _comparison_notes(comparison), _chart_key(comparison is not None)
-    drawn = h('p', _INTERVALS.get(metrics.get('confidence_unit', ''), ''))
-    return section('figures', 'Figures', *notes, scrolling(table, 'Figures'), drawn)
+    said = _INTERVALS.get(metrics.get('confidence_unit', ''), '')
+    reading = h('p', f'{_BESIDES} {said}')
+    return section('figures', 'Figures', *notes, scrolling(table, 'Figures'), reading)
 
 
 def _row(

@@ -69,6 +69,7 @@ th:first-child, td:first-child { padding-left: 0; }
 .verdict { max-width: 8.5rem; margin-left: auto; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; margin: .5rem 0; }
 dt { color: var(--faint); } dd { margin: 0; }
+.card td { min-width: 6.5rem; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--panel); padding: 1rem; }
 .card { background: var(--panel); padding: .25rem 1rem; margin-top: 1rem; }
 
@@ -150,12 +151,13 @@ svg.latency { width: 12.5rem; }
   .figures { font-size: 8.5pt; }
   .figures tbody th { min-width: 15rem; }
   th, td, .upright td, .upright th { padding: .15rem .25rem; }
-  tr, figure, li, .note, dl, table:not(.figures) { break-inside: avoid; }
+  tr, figure, li, .note, dl, .numbers:not(.figures), .counts { break-inside: avoid; }
   h2, h3, h4, caption, section > p { break-after: avoid; }
   .plots { grid-template-columns: 1fr 1fr; }
   .moments { grid-template-columns: 1fr 1fr 1fr; }
   .moments li { break-inside: avoid; }
   svg.chart { width: 6.5rem; }
+  .card td { min-width: 0; }
   .counts code { overflow-wrap: anywhere; }
   * { print-color-adjust: exact; }
 }
