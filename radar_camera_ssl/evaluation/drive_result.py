@@ -23,10 +23,11 @@ from radar_camera_ssl.evaluation.timeline import Timeline
 class DriveResult:
     """Counts of one drive, and of drives merged into it; can be pickled.
 
-    drawn, timeline: what there is to show of this drive alone.
+    fingerprint, drawn, timeline: of this drive alone.
     """
 
     path: Path
+    fingerprint: dict[str, Any]
     figures: DriveFigures
     pairs: int
     dropped: dict[str, Counter[str]]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from radar_camera_ssl.evaluation.drive import DriveEvaluation
 from radar_camera_ssl.evaluation.drive_result import DriveResult
+from radar_camera_ssl.evaluation.fingerprint import fingerprint
 from radar_camera_ssl.evaluation.ground_truth import FrameTruth, GroundTruthReader
 from radar_camera_ssl.evaluation.metrics import METRIC_KEYS, WITHOUT_TRUTH
 from radar_camera_ssl.evaluation.oracle import ProjectionOracle
@@ -92,6 +93,7 @@ def evaluate_drive(
             for key in METRIC_KEYS:
                 if key not in WITHOUT_TRUTH:
                     missing[key] = why
+        identity = fingerprint(recording)
         evaluation = None
         timeline = Timeline()
         unlabelled = 0
@@ -124,6 +126,7 @@ def evaluate_drive(
         notes.append(f'evaluated up to where the recording breaks off: {replay.incomplete}')
     return DriveResult(
         path,
+        identity,
         evaluation.figures,
         replay.pairs,
         {stream: Counter(reasons) for stream, reasons in replay.dropped.items()},

@@ -54,8 +54,8 @@ def evaluate_bags(
     their time blocks, as `confidence_unit` says: `time_blocks.resampled`), `baselines`, `oracle`,
     `by_range`, `by_azimuth` (`ReturnsByBin.values`), then `pairs`, `dropped`, `matched_share` (of
     the radar frames), `gap_ms` (absolute), `latency_ms`, `windows` (how many of each kind the
-    window figures rest on), `bags` with the same per drive and its `timeline`
-    (`Timeline.values`), and `failed_bags`.
+    window figures rest on), `bags` with the same per drive, its `fingerprint` and
+    its `timeline` (`Timeline.values`), and `failed_bags`.
     Figures over several drives are pooled over their frames and returns, not averaged.
 
     Of several recordings those that cannot be used are named in `failed_bags`. Raises ModelError
@@ -110,7 +110,12 @@ def _metrics(
         told = '; '.join(failure.error for failure in failures)
         raise RecordingError(f'none of {len(failures)} bags could be evaluated: {told}')
     per_drive = [
-        {'bag': result.path.name, **result.values(), 'timeline': result.timeline.values()}
+        {
+            'bag': result.path.name,
+            'fingerprint': result.fingerprint,
+            **result.values(),
+            'timeline': result.timeline.values(),
+        }
         for result in results
     ]
     merged = results[0]
