@@ -12,12 +12,13 @@
 | `another_image` | the radar | the model's, given another moment's image | |
 | `another_radar` | the image | of a random return of another moment | the model's for that |
 | `rcs` | the radar's strength | | |
-| `chance` | nothing: what a coin scores where figures compare pairs | | |
+| `chance` | nothing: 0.5 of an AUROC, k of 16 of a recall at k | | |
 
 `mean_heatmap` and `best_fixed` stand for the mean heatmap of the training drives, which a model
 file does not hold. The mean over the very drives that are evaluated knows where their sources
 tend to be; and `best_fixed` is chosen with their ground truth at hand: no map that is the same
-for all frames, the training mean among them, has a higher AP, best F1 or pointing accuracy.
+for all frames, the training mean among them, has a higher AP, best F1 or pointing accuracy (but
+for what ties give away).
 """
 
 from __future__ import annotations
@@ -186,8 +187,8 @@ class FixedMaps:
     def best_fixed(self) -> dict[str, float | None]:
         """Upper bound of all constant answers: it is chosen with the answers at hand.
 
-        Of all orders of the sample points that by their share of positives has the most of them
-        among its first n, for every n. No other has a higher precision at any recall.
+        Sorted by their share of positives, the first n sample points hold as many positives as n
+        can, for every n: no other map has a higher precision at any recall, ties apart.
         """
         values: dict[str, float | None] = dict.fromkeys(METRIC_KEYS)
         if self.returns:

@@ -70,7 +70,9 @@ class DriveFigures:
         self._merged += other.drives
         if len(self.drives) >= DRIVES_ENOUGH:
             # Their blocks are not wanted any more, and are most of what is held.
-            self._merged = [[total_of(blocks)] for blocks in self._merged]
+            self._merged = [
+                blocks if len(blocks) == 1 else [total_of(blocks)] for blocks in self._merged
+            ]
         self.by_range.merge(other.by_range)
         self.by_azimuth.merge(other.by_azimuth)
         self.moments.merge(other.moments)
