@@ -12,7 +12,8 @@ LAUNCH_FILES = sorted((ROOT / 'launch').glob('*.launch.py'))
 
 
 def test_the_launch_files_are_python() -> None:
-    assert [path.name for path in LAUNCH_FILES] == ['demo.launch.py', 'perception.launch.py']
+    names = ['demo.launch.py', 'perception.launch.py', 'two_cameras.launch.py']
+    assert [path.name for path in LAUNCH_FILES] == names
     for path in LAUNCH_FILES:
         compile(path.read_text(), str(path), 'exec')
 

@@ -108,11 +108,41 @@ def test_perception_brings_the_node_to_active_and_again_after_a_crash(
     )
     try:
         launched.wait_for('active on /front/image')
-        (line,) = [
-            line for line in launched.log.splitlines() if 'process started with pid' in line
-        ]
-        os.kill(int(line.rpartition('[')[2].rstrip(']')), signal.SIGKILL)
+        (pid,) = started_pids(launched)
+        os.kill(pid, signal.SIGKILL)
         launched.wait_for('active on /front/image', times=2)
+    finally:
+        code = launched.stop()
+    assert code == 0, launched.log
+
+
+def started_pids(launched: Launched) -> list[int]:
+    return [
+        int(line.rpartition('[')[2].rstrip(']'))
+        for line in launched.log.splitlines()
+        if 'process started with pid' in line
+    ]
+
+
+def test_two_cameras_share_a_radar_and_one_goes_on_while_the_other_starts_again(
+    prefix: Path, tiny_model: Path
+) -> None:
+    launched = Launched(
+        prefix,
+        'two_cameras.launch.py',
+        f'left_model:={tiny_model}',
+        f'right_model:={tiny_model}',
+        'right_image_topic:=/rear/image',
+        'radar_topic:=/front/radar',
+    )
+    try:
+        left = '[left.reflection_heatmap]: active on /left/image_raw, /front/radar'
+        right = '[right.reflection_heatmap]: active on /rear/image, /front/radar'
+        launched.wait_for(left)
+        launched.wait_for(right)
+        os.kill(started_pids(launched)[1], signal.SIGKILL)
+        launched.wait_for(right, times=2)
+        assert launched.log.count(left) == 1
     finally:
         code = launched.stop()
     assert code == 0, launched.log

@@ -100,7 +100,7 @@ PROVOKED = {
     'latency_since_stamp': took('since_stamp', 1001.0),
     'image_frozen': snapshot(agreement=replace(CONFIGURED.agreement, image_frozen_s=1.0)),
     'radar_frozen': snapshot(agreement=replace(CONFIGURED.agreement, radar_frozen_s=1.0)),
-    'agreement_low': snapshot(agreement=replace(CONFIGURED.agreement, window=0.59)),
+    'agreement_low': snapshot(agreement=replace(CONFIGURED.agreement, window=0.49)),
 }
 ERRORS = {
     'failed',
@@ -202,9 +202,11 @@ def test_few_durations_are_not_judged() -> None:
 
 
 def test_the_agreement_has_two_limits() -> None:
+    limits = replace(HEALTHY.settings, agreement_warn=0.6, agreement_error=0.3)
     for window, level in ((0.61, OK), (0.59, WARN), (0.31, WARN), (0.29, ERROR)):
         facts = replace(CONFIGURED.agreement, window=window)
-        assert max([f.level for f in findings(snapshot(agreement=facts))], default=OK) == level
+        found = findings(replace(snapshot(agreement=facts), settings=limits))
+        assert max([finding.level for finding in found], default=OK) == level
     off = replace(HEALTHY.settings, agreement_warn=0.0, agreement_error=0.0)
     low = snapshot(agreement=replace(CONFIGURED.agreement, window=0.0))
     assert findings(replace(low, settings=off)) == []
