@@ -273,7 +273,7 @@ def _unlike(metrics: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[st
             f'{other["slop_s"] * 1e3:g} ms there.'
         )
     elif not only_here and not only_there and metrics['pairs'] != other['pairs']:
-        yield f'{metrics["pairs"]} pairs here, {other["pairs"]} there, of the same recordings.'
+        yield f'{metrics["pairs"]} pairs here, {other["pairs"]} there, of as many drives.'
     units = metrics.get('confidence_unit'), other.get('confidence_unit')
     if units[0] != units[1] and None not in units:
         yield f'Intervals are drawn from each {units[0]} here, from each {units[1]} there.'

@@ -92,6 +92,8 @@ def evaluate_bags(
         else:
             outcomes = evaluate_in_processes(work, model_file, jobs, together)
         metrics, merged = _metrics(outcomes, model, options)
+        if model_file is not None:
+            metrics['model']['name'] = model_file.name
         if results is not None:
             drawn = {i: o.drawn for i, o in enumerate(outcomes) if isinstance(o, DriveResult)}
             comparison = compare(metrics, reference) if reference else None

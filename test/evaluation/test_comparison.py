@@ -155,7 +155,7 @@ def test_what_differs_between_the_two_is_said() -> None:
     now = an_evaluation()
     now['pairs'] = 40
     assert compare(now, Reference('then', an_evaluation())).unlike == (
-        '40 pairs here, 100 there, of the same recordings.',
+        '40 pairs here, 100 there, of as many drives.',
     )
 
 

@@ -39,8 +39,10 @@ def _recording(bag: Mapping[str, Any]) -> Element:
     return h('div', title, facts, table(f'Topics of {bag["bag"]}', head, topics, 'counts'))
 
 
-def _time(stamp_ns: int) -> str:
+def _time(stamp_ns: int | None) -> str:
     """UTC to the millisecond; a count of seconds where no calendar has such a date."""
+    if stamp_ns is None:
+        return 'no message'
     try:
         time = _EPOCH + timedelta(microseconds=stamp_ns // 1000)
     except OverflowError:

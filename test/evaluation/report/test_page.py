@@ -118,8 +118,8 @@ def test_with_nothing_measured_it_says_so(tmp_path: Path) -> None:
     metrics['gap_ms'] = {'median': None, 'p95': None}
     metrics['latency_ms'] = {'decode': {'median': None, 'p99': None}}
     metrics['dropped'] = {'radar': {}}
-    for key in ('timeline', 'fingerprint'):
-        del metrics['bags'][0][key]
+    del metrics['bags'][0]['timeline']
+    metrics['bags'][0]['fingerprint'] |= {'start_ns': None, 'duration_s': 0.0, 'topics': {}}
     sample = Sample(metrics, Curves(), [], [], None, False)
     page = Page(sample.write(tmp_path / 'report.html'))
     assert page.text.count('not measured') >= len(HEADLINES)
@@ -127,7 +127,7 @@ def test_with_nothing_measured_it_says_so(tmp_path: Path) -> None:
         'no pair could be used',
         'Nothing was dropped',
         'No card (.md) lies beside the model file',
-        'No fingerprint was taken',
+        'no message',
         'these need ground truth',
     ):
         assert said in page.text
@@ -142,3 +142,5 @@ def test_the_report_of_an_evaluation_is_written(
     page = Page((tmp_path / 'out' / 'report.html').read_text(encoding='utf-8'))
     assert '<a>' in page.text
     assert format_figure('heatmap_ap', metrics['heatmap_ap']) in page.text
+    assert metrics['model']['name'] == tiny_model.name
+    assert metrics['bags'][0]['fingerprint']['sha256'] in page.text
