@@ -83,6 +83,27 @@ def _of_node(snapshot: Snapshot) -> Iterator[Finding]:
 
 
 def _of_inputs(snapshot: Snapshot, configured: Configured) -> Iterator[Finding]:
+    yield from _of_sensors(snapshot, configured)
+    yield from _of_connections(configured)
+    if configured.camera_info_error:
+        yield Finding(
+            INPUTS,
+            'camera_info_invalid',
+            WARN,
+            f'camera_info cannot be used: {configured.camera_info_error}',
+            'calibrate the camera, or do not connect the topic',
+        )
+    if not configured.clock_started:
+        yield Finding(
+            INPUTS,
+            'clock_silent',
+            WARN,
+            'use_sim_time is set, and no /clock has come',
+            'play the bag with its clock, or unset use_sim_time',
+        )
+
+
+def _of_sensors(snapshot: Snapshot, configured: Configured) -> Iterator[Finding]:
     settings = snapshot.settings
     for name in SENSORS:
         status = configured.inputs[name]
@@ -106,6 +127,9 @@ def _of_inputs(snapshot: Snapshot, configured: Configured) -> Iterator[Finding]:
                 'their stamps',
                 'lost on the way or not sent: compare with the rate at the driver',
             )
+
+
+def _of_connections(configured: Configured) -> Iterator[Finding]:
     for name, status in configured.inputs.items():
         if lost := configured.recent.get(f'{name}.lost', 0):
             yield Finding(
@@ -116,30 +140,16 @@ def _of_inputs(snapshot: Snapshot, configured: Configured) -> Iterator[Finding]:
                 "larger than the publisher's shared memory, or the network drops them: "
                 'config/fastdds_large_images.xml',
             )
-    if configured.camera_info_error:
-        yield Finding(
-            INPUTS,
-            'camera_info_invalid',
-            WARN,
-            f'camera_info cannot be used: {configured.camera_info_error}',
-            'calibrate the camera, or do not connect the topic',
-        )
-    if not configured.clock_started:
-        yield Finding(
-            INPUTS,
-            'clock_silent',
-            WARN,
-            'use_sim_time is set, and no /clock has come',
-            'play the bag with its clock, or unset use_sim_time',
-        )
     for mismatch in configured.mismatches:
         whose, does = ('publisher', 'offer') if mismatch.is_input else ('subscriber', 'accept')
+        # The graph may not know the node yet.
+        whose = f'{whose} {", ".join(mismatch.peers)}'.rstrip()
         yield Finding(
             INPUTS,
             'qos_mismatch',
             WARN,
-            f'QoS of {mismatch.topic} does not match: its {whose} {", ".join(mismatch.peers)} '
-            f'does not {does} our {mismatch.policy}, no messages pass',
+            f'QoS of {mismatch.topic} does not match: its {whose} does not {does} '
+            f'our {mismatch.policy}, no messages pass',
             f'set {mismatch.policy} there or in the parameters here',
         )
 

@@ -91,7 +91,9 @@ class InputMeter:
             received=received,
             lost=lost,
             stamp=stamp,
-            rate_hz=(len(arrivals) - 1) / max(now_s - arrivals[0], 1e-9) if len(recent) > 1 else 0,
+            rate_hz=(len(arrivals) - 1) / max(now_s - arrivals[0], 1e-9)
+            if len(recent) > 1
+            else 0.0,
             age_s=self.age_s(now_s),
             arrival_gap_ms=_median_and_largest(np.diff(arrivals)),
             stamp_gap_ms=_median_and_largest(steps),

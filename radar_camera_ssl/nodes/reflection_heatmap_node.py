@@ -257,7 +257,7 @@ class ReflectionHeatmapNode(LifecycleNode):
             settings=self._settings(),
             failure=self._failure,
             errors=self._errors.facts(),
-            executor_age_s=now_s - self._beaten_s,
+            executor_age_s=max(0.0, now_s - self._beaten_s),
             transition=transition and (transition[0], now_s - transition[1]),
             configured=self._configured(now_s),
         )

@@ -30,7 +30,8 @@ class Session:
     """The parts of a configured node."""
 
     model: CorrespondenceModel
-    model_path: str
+    model_facts: dict[str, str]
+    """What the diagnostics say about the model."""
     decode_image: ImageDecoder
     decode_radar: RadarDecoder
     queue: PairQueue[Pair]
@@ -38,18 +39,6 @@ class Session:
     monitor: WorkerMonitor
     watch: AgreementWatch
     recent: RecentCounts
-
-    @property
-    def model_facts(self) -> dict[str, str]:
-        """What the diagnostics say about the model."""
-        card = Path(self.model_path).with_suffix('.md')
-        return {
-            'model.path': self.model_path,
-            'model.sha256': self.model.sha256,
-            'model.card': str(card) if card.is_file() else '',
-            'model.radar': self.model.metadata.radar.kind,
-            'provider': self.model.provider,
-        }
 
 
 def open_session(settings: Settings, on_drop: Callable[[str, str], None]) -> Session:
@@ -69,7 +58,7 @@ def open_session(settings: Settings, on_drop: Callable[[str, str], None]) -> Ses
     queue: PairQueue[Pair] = PairQueue(settings.pair_queue_depth)
     return Session(
         model=model,
-        model_path=path,
+        model_facts=_facts(model, Path(path)),
         decode_image=image_decoder(settings),
         decode_radar=radar_decoder(settings, model.metadata.radar),
         queue=queue,
@@ -87,6 +76,17 @@ def _model_path(settings: Settings) -> str:
         return str(model_path('cube' if settings.radar_format == 'cube' else 'points'))
     except FileNotFoundError as error:
         raise ModelError(f'model_path is empty, and {error}', 'model_path') from error
+
+
+def _facts(model: CorrespondenceModel, path: Path) -> dict[str, str]:
+    card = path.with_suffix('.md')
+    return {
+        'model.path': str(path),
+        'model.sha256': model.sha256,
+        'model.card': str(card) if card.is_file() else '',
+        'model.radar': model.metadata.radar.kind,
+        'provider': model.provider,
+    }
 
 
 def _check_fit(model: CorrespondenceModel, settings: Settings) -> None:

@@ -199,7 +199,7 @@ def test_an_unusable_model_fails_to_configure_with_the_reason(
     tmp_path: Path,
     tiny_model: Path,
 ) -> None:
-    rig = make_rig(model_path=str(make_model(tmp_path)))
+    rig = make_rig(model_path=str(make_model(tmp_path)), stale_after=30.0)
     assert not rig.lifecycle.change('configure')
     assert rig.lifecycle.state() == 'unconfigured'
     assert 'configure failed' in rig.status(ERROR, reason).message

@@ -65,4 +65,5 @@ def test_pairs_come_in_every_loop_and_nothing_stays_wrong(rig: Rig, player: BagP
     )
     told = [status for status in rig.diagnostics[first:] if status.level == DiagnosticStatus.ERROR]
     assert told == []
+    rig.forget()
     rig.status(DiagnosticStatus.OK, 'active')
