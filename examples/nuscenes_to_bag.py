@@ -94,6 +94,9 @@ def convert(options: argparse.Namespace, name: str, scene: Scene) -> bool:
     except (BadInputError, SensorDataError, OSError) as error:
         tqdm.write(f'{name}: {error}', file=sys.stderr)
         return False
+    except KeyError as error:
+        tqdm.write(f'{name}: a row of a table lacks {error}', file=sys.stderr)
+        return False
     return True
 
 
@@ -176,6 +179,9 @@ def write_scene(root: Path, bag: Path, scene: Scene, options: argparse.Namespace
         (1000 * row['timestamp'], partial(reader.read, row['filename'])) for row in radar.data
     ]
     vehicle_from_camera, vehicle_from_radar = camera.vehicle_from_sensor, radar.vehicle_from_sensor
+    matrix = np.array(camera.calibration['camera_intrinsic'], np.float64)
+    if matrix.shape != (3, 3):
+        raise BadInputError(f'{options.camera} has no intrinsics: it is no camera')
     summary = import_drive(
         bag,
         images,
@@ -183,7 +189,7 @@ def write_scene(root: Path, bag: Path, scene: Scene, options: argparse.Namespace
         intrinsics=Intrinsics(
             width=int(camera.data[0]['width']),
             height=int(camera.data[0]['height']),
-            matrix=np.array(camera.calibration['camera_intrinsic'], np.float64),
+            matrix=matrix,
         ),
         camera_from_radar=vehicle_from_camera.inverse().compose(vehicle_from_radar),
         replace=options.force,

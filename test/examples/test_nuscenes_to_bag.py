@@ -252,6 +252,9 @@ def test_dangling_tables_and_existing_bags_are_told(
     assert (again.returncode, again.stdout) == (1, '')
     assert 'scene-0061 exists' in again.stderr
     assert run_example(EXAMPLE, data, tmp_path / 'out', '--force').returncode == 0
+    swapped = run_example(EXAMPLE, data, tmp_path / 'no', '--camera', 'LIDAR_TOP')
+    assert swapped.returncode == 1
+    assert swapped.stderr == 'scene-0061: LIDAR_TOP has no intrinsics: it is no camera\n'
     (data / 'v1.0-mini' / 'sensor.json').write_text('[]')
     done = run_example(EXAMPLE, data, tmp_path / 'other')
     assert done.returncode == 2
