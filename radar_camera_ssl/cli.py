@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line: one subcommand per room, each imported only when it is asked for.
 
-Exit codes: 0 success, 1 failure, 2 wrong use (one line says what), 130 interrupted.
+Exit codes: 0 success, 1 failure, 2 wrong use (one line says what), 3 a regression (`evaluate
+--fail-on-regression`), 130 interrupted.
 """
 
 from __future__ import annotations
@@ -27,12 +28,13 @@ INPUT_ERRORS = (
     ('radar_camera_ssl.sensors.recording', 'RecordingError'),
     ('radar_camera_ssl.inference.errors', 'ModelError'),
     ('radar_camera_ssl.model_metadata', 'ModelMetadataError'),
+    ('radar_camera_ssl.evaluation.cluster', 'ClusterError'),
     ('radar_camera_ssl.evaluation.comparison', 'ComparisonError'),
     ('radar_camera_ssl.learning.export', 'ExportError'),
 )
 
 # Packages that one option of a command needs, and the extra that brings each.
-OPTIONS_EXTRAS = {'rerun': 'rerun'}
+OPTIONS_EXTRAS = {'ray': 'ray', 'rerun': 'rerun'}
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from radar_camera_ssl.evaluation.report.markup import (
 )
 from radar_camera_ssl.evaluation.report.pairing import latency_section, pairing_section
 from radar_camera_ssl.evaluation.report.provenance import model_section, recordings_section
-from radar_camera_ssl.evaluation.report.rig import rig_section
+from radar_camera_ssl.evaluation.report.rig import RIG_FIGURES, rig_section
 from radar_camera_ssl.evaluation.report.style import SCRIPT, STYLE
 from radar_camera_ssl.evaluation.summary import HEADLINES, best_baseline, format_figure
 
@@ -160,10 +160,15 @@ def _blind(metrics: Mapping[str, Any]) -> Element | None:
 
 
 def _rig(metrics: Mapping[str, Any]) -> Element | None:
-    known = [key for key in ('yaw_error_deg', 'time_offset_ms') if metrics.get(key) is not None]
+    known = [key for key in RIG_FIGURES if metrics.get(key) is not None]
     if not known:
         return None
-    said = [h('span', key_name(key), f' {format_figure(key, metrics[key])}') for key in known]
+    said = []
+    for key in known:
+        interval = metrics['confidence_95'].get(key)
+        ends = ' to '.join(format_figure(key, end) for end in interval or ())
+        shown = f' {format_figure(key, metrics[key])}' + (f' ({ends})' if ends else '')
+        said.append(h('span', key_name(key), shown))
     return h('li', 'The rig by the heatmaps alone: ', *_listed(said), '.')
 
 
