@@ -98,7 +98,10 @@ def import_drive(
     summary = ImportSummary()
     with BagWriter(path, replace=replace) as bag:
         drive = _Drive(bag, intrinsics, camera_from_radar, summary)
-        add = {'image': drive.add_image, 'radar': drive.add_radar}
+        add: dict[str, Callable[[int, Any], None]] = {
+            'image': drive.add_image,
+            'radar': drive.add_radar,
+        }
         latest = {'image': 0, 'radar': 0}
         for done, (stamp, sensor, load) in enumerate(frames, start=1):
             if not 0 < stamp < _END_OF_STAMPS_NS:

@@ -12,6 +12,7 @@ import pytest
 
 from radar_camera_ssl.evaluation.drive_run import DriveJob, EvaluationOptions, evaluate_drive
 from radar_camera_ssl.evaluation.outputs import OutputOptions
+from radar_camera_ssl.evaluation.progress import DriveProgress
 from radar_camera_ssl.evaluation.record import (
     CAMERA_INFO_TOPIC,
     HEATMAP_TOPIC,
@@ -33,17 +34,17 @@ Drive = Callable[..., Path]
 ANSWERS = {HEATMAP_TOPIC, OVERLAY_TOPIC, REFLECTIONS_TOPIC}
 
 
-def nothing() -> None:
-    """No step is told."""
+def unheard(word: str, pairs: int) -> None:
+    """Hears of the progress."""
 
 
 def record(
-    bag: Path, model: Path, folder: Path, step: Callable[[], None] = nothing
+    bag: Path, model: Path, folder: Path, tell: Callable[[str, int], None] = unheard
 ) -> list[tuple[str, int, Any]]:
     """Evaluate with a recording of the outputs; returns its (topic, bag time ns, message)."""
     outputs = OutputOptions(overlay=False, record=True)
     job = DriveJob(bag, (), EvaluationOptions(), folder, outputs)
-    evaluate_drive(job, CorrespondenceModel.load(model), step)
+    evaluate_drive(job, CorrespondenceModel.load(model), DriveProgress(tell, 0.0))
     with Recording(folder / 'recorded' / bag.stem) as recording:
         return list(recording.messages(recording.topics))
 
@@ -141,10 +142,8 @@ def test_messages_lie_beside_those_they_answer_where_bag_time_is_not_the_stamp(
 def test_nothing_is_left_of_an_evaluation_that_breaks_off(
     block_drive: Drive, tiny_model: Path, tmp_path: Path
 ) -> None:
-    steps = iter([None])
-
-    def interrupt() -> None:
-        if next(steps, 'stop') == 'stop':
+    def interrupt(word: str, pairs: int) -> None:
+        if word == 'done':
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -13,6 +13,7 @@ import pytest
 
 from radar_camera_ssl.evaluation.drive_run import DriveJob, EvaluationOptions, evaluate_drive
 from radar_camera_ssl.evaluation.outputs import RERUN, OutputOptions
+from radar_camera_ssl.evaluation.progress import DriveProgress
 from radar_camera_ssl.evaluation.recorded_rig import RecordedRig
 from radar_camera_ssl.evaluation.replay import Replay
 from radar_camera_ssl.evaluation.rerun_recording import (
@@ -42,14 +43,16 @@ Drive = Callable[..., Path]
 Rows = dict[tuple[str, int], dict[str, Any]]
 
 
-def nothing() -> None:
-    """No step is told."""
+def unheard(word: str, pairs: int) -> None:
+    """Hears of the progress."""
 
 
-def record(bag: Path, model: Path, folder: Path, step: Callable[[], None] = nothing) -> Path:
+def record(
+    bag: Path, model: Path, folder: Path, tell: Callable[[str, int], None] = unheard
+) -> Path:
     outputs = OutputOptions(overlay=False, rerun=folder / 'named.rrd')
     job = DriveJob(bag, (), EvaluationOptions(), folder / 'part', outputs)
-    evaluate_drive(job, CorrespondenceModel.load(model), step)
+    evaluate_drive(job, CorrespondenceModel.load(model), DriveProgress(tell, 0.0))
     return folder / 'part' / RERUN
 
 
@@ -158,8 +161,9 @@ def test_without_a_calibration_there_is_no_camera_in_space(
 def test_nothing_is_left_of_an_evaluation_that_breaks_off(
     block_drive: Drive, tiny_model: Path, tmp_path: Path
 ) -> None:
-    def interrupt() -> None:
-        raise KeyboardInterrupt
+    def interrupt(word: str, pairs: int) -> None:
+        if word == 'done':
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         record(block_drive(frames=3), tiny_model, tmp_path, interrupt)

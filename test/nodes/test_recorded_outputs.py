@@ -16,6 +16,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from radar_camera_ssl.evaluation import record
 from radar_camera_ssl.evaluation.drive_run import DriveJob, EvaluationOptions, evaluate_drive
 from radar_camera_ssl.evaluation.outputs import OutputOptions
+from radar_camera_ssl.evaluation.progress import DriveProgress
 from radar_camera_ssl.inference.model import CorrespondenceModel
 from radar_camera_ssl.nodes.output_recorder import type_name
 from radar_camera_ssl.sensors.messages import typestore
@@ -86,7 +87,7 @@ def test_what_is_recorded_is_what_the_node_publishes(
     bag = write_bag(tmp_path / 'bag', rows)
     outputs = OutputOptions(overlay=False, record=True)
     job = DriveJob(bag, (), EvaluationOptions(), tmp_path / 'part', outputs)
-    evaluate_drive(job, CorrespondenceModel.load(tiny_model), lambda: None)
+    evaluate_drive(job, CorrespondenceModel.load(tiny_model), DriveProgress(lambda *told: None))
     recorded: dict[str, list[Any]] = {topic: [] for _, topic in OUTPUTS.values()}
     with Recording(tmp_path / 'part' / 'recorded' / 'bag') as recording:
         for topic, _, msg in recording.messages(recording.topics):
