@@ -260,6 +260,7 @@ def test_what_may_be_set_at_any_time_takes_effect_at_once(
     model = write_tiny_model(tmp_path / 'throws.onnx', throw_above=LOUD_DBSM - 10.0)
     rig = make_rig(model_path=str(model), **LENIENT)
     rig.bring_up()
+    rig.status(DiagnosticStatus.OK, 'active')
     value, seen = effect(rig)
     assert {status.level for status in rig.diagnostics} == {DiagnosticStatus.OK}
     result = set_one(rig, effect.__name__, value)
