@@ -65,6 +65,8 @@ def sample_metrics(seed: int = 0, bags: int = 2) -> dict[str, Any]:
             'infer': {'median': 10.8, 'p99': 18.8},
         },
         'confidence_95': intervals,
+        'confidence_unit': 'block',
+        'windows': {'aligned_windows': 18, 'misaligned_windows': 17},
         'baselines': baselines,
         'oracle': {key: 0.9 * value for key, value in figures.items() if value is not None},
         'frames': 393,

@@ -14,6 +14,7 @@ from radar_camera_ssl.evaluation.drive_figures import Curves
 from radar_camera_ssl.evaluation.report.markup import h, section
 from radar_camera_ssl.evaluation.report.plots import Plot, axis_over, share_axis
 
+_NEEDS_TRUTH = 'Not measured: this needs ground truth.'
 _WHERE = (
     ('by_range', 'range', 'range in m'),
     ('by_azimuth', 'azimuth', 'azimuth in degrees, left is positive'),
@@ -24,7 +25,7 @@ def curves_section(curves: Curves) -> Element:
     """Precision over recall, and reliability; says so where neither was measured."""
     plots = _precision_recall(curves), _reliability(curves)
     if not any(plot is not None for plot in plots):
-        return section('curves', 'Curves', h('p', 'Not measured: these need ground truth.'))
+        return section('curves', 'Curves', h('p', _NEEDS_TRUTH))
     return section('curves', 'Curves', h('div', *plots, class_='plots'))
 
 
@@ -66,8 +67,8 @@ def _reliability(curves: Curves) -> Element | None:
     return plot.figure(reading, f'Share on a source: {said}.')
 
 
-def where_section(metrics: Mapping[str, Any], comparison: Comparison | None) -> Element | None:
-    """Pointing accuracy and column error over range and azimuth; None where not measured."""
+def where_section(metrics: Mapping[str, Any], comparison: Comparison | None) -> Element:
+    """Pointing accuracy and column error over range and azimuth; says so where not measured."""
     plots = []
     for key, name, label in _WHERE:
         rows = metrics.get(key) or []
@@ -77,9 +78,8 @@ def where_section(metrics: Mapping[str, Any], comparison: Comparison | None) -> 
                 _over(f'Pointing accuracy over {name}', label, 'pointing_accuracy', rows, before),
                 _over(f'Column error over {name}', label, 'column_error_deg', rows, before),
             ]
-    if not plots:
-        return None
-    return section('where', 'Error over range and azimuth', h('div', *plots, class_='plots'))
+    shown = h('div', *plots, class_='plots') if plots else h('p', _NEEDS_TRUTH)
+    return section('where', 'Error over range and azimuth', shown)
 
 
 def _over(
@@ -100,7 +100,8 @@ def _over(
     else:
         y, unit = axis_over('median error in degrees', [0.0, *known], least=0.1), '°'
         reading = 'Median horizontal error of the same returns.'
-    plot = Plot(title, axis_over(label, [end for pair in bins for end in pair]), y)
+    ends = [end for pair in (*bins, *bins_before) for end in pair]
+    plot = Plot(title, axis_over(label, ends), y)
     plot.counts('returns', bins, [row['returns'] for row in rows])
     if any(value is not None for value in values_before):
         plot.steps('reference', bins_before, values_before, 'other')

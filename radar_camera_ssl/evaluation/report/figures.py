@@ -29,7 +29,8 @@ _SENTENCES = {
     'all others.',
     'heatmap_max_f1': 'Precision and recall of the lit area, balanced, at the best threshold for '
     'all frames.',
-    'ciou': 'Lit area and sources share {percent:.0f} % of the area that either covers.',
+    'ciou': 'Lit area and sources share {percent:.0f} % of the area that either covers, in the '
+    'mean over frames.',
     'ghost_auroc': 'Of a true return and a ghost, the true one has the higher likelihood in '
     '{percent:.1f} % of the cases.',
     'ece': 'A likelihood read from the heatmap is off by {percent:.1f} points of a hundred on '
@@ -64,7 +65,10 @@ _VERDICT_CLASSES = {
 
 
 def figures_section(metrics: Mapping[str, Any], comparison: Comparison | None) -> Element:
-    """Headline figures as a table that becomes a list of blocks on a narrow screen."""
+    """Headline figures as a table that becomes a list of blocks on a narrow screen.
+
+    Its roles are spelt out: browsers forget those of a table that is not displayed as one.
+    """
     head = ['Figure', 'Model', 'Best blind baseline', 'Projection oracle']
     if comparison is not None:
         head += ['Reference', 'Change']
@@ -83,8 +87,14 @@ def figures_section(metrics: Mapping[str, Any], comparison: Comparison | None) -
     )
     notes = _comparison_notes(comparison), _chart_key(comparison is not None)
     said = _INTERVALS.get(metrics.get('confidence_unit', ''), '')
-    reading = h('p', f'{_BESIDES} {said}')
+    reading = h('p', f'{_BESIDES} {said} {_windows(metrics)}')
     return section('figures', 'Figures', *notes, scrolling(table, 'Figures'), reading)
+
+
+def _windows(metrics: Mapping[str, Any]) -> str:
+    counts = metrics.get('windows') or {}
+    told = ', '.join(f'{count} {name.replace("_", " ")}' for name, count in counts.items())
+    return f'Figures of windows rest on: {told}.' if told else ''
 
 
 def _row(
@@ -204,7 +214,7 @@ def _chart_key(compared: bool) -> Element:
         paths = [h('path', d=path, class_=class_) for class_, path in drawn.items()]
         picture = h('svg', *paths, viewBox='0 0 24 24', width=24, height=24, aria_hidden='true')
         entries.append(h('li', picture, ' ', name))
-    return h('ul', *entries, class_='legend chart')
+    return h('ul', *entries, class_='legend')
 
 
 def _chart(

@@ -68,16 +68,18 @@ def write_report(
     ]
     shown = [part for part in sections if part is not None]
     title = 'Radar reflections in the image'
-    bags = [row['bag'] for row in metrics['bags']]
+    bags = [bag['bag'] for bag in metrics['bags']]
+    more = len(bags) - _NAMED_DRIVES
+    drives = ', '.join(bags[:_NAMED_DRIVES]) + (f' and {more} more' if more > 0 else '')
     body = h(
         'body',
-        h('header', h('h1', title), _subtitle(metrics, bags), _in_short(metrics, comparison)),
+        h('header', h('h1', title), _subtitle(metrics, drives), _in_short(metrics, comparison)),
         h('nav', h('ul', *map(_link_to, shown)), class_='contents', aria_label='Contents'),
         h('main', *shown),
         h('footer', f'radar_camera_ssl {__version__}, metrics schema {metrics["schema"]}'),
         h('script', SCRIPT),
     )
-    page = h('html', _head(f'{", ".join(bags)}: {title.lower()}'), body, lang='en')
+    page = h('html', _head(f'{drives}: {title.lower()}'), body, lang='en')
     path.write_text(f'<!doctype html>\n{render(page)}\n', encoding='utf-8')
 
 
@@ -103,10 +105,8 @@ def _link_to(part: Element) -> Element:
     return h('li', h('a', part[0].text, href=f'#{part.get("id")}'))
 
 
-def _subtitle(metrics: Mapping[str, Any], bags: Sequence[str]) -> Element:
+def _subtitle(metrics: Mapping[str, Any], drives: str) -> Element:
     model = metrics['model']
-    more = len(bags) - _NAMED_DRIVES
-    drives = ', '.join(bags[:_NAMED_DRIVES]) + (f' and {more} more' if more > 0 else '')
     line = h('p', h('strong', drives), h('br'), 'model ', class_='subtitle')
     if model.get('name'):
         add(line, h('strong', model['name']), ' ')
@@ -132,7 +132,7 @@ def _in_short(metrics: Mapping[str, Any], comparison: Comparison | None) -> Elem
         _rig(metrics),
         _changes(comparison),
     )
-    return h('div', items, class_='note short')
+    return h('div', items, class_='note')
 
 
 def _failed(failed: Mapping[str, Any]) -> Element:

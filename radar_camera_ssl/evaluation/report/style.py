@@ -131,13 +131,11 @@ svg.latency { width: 12.5rem; }
   .figures td { display: grid; grid-template-columns: 9rem 1fr; column-gap: .75rem; }
   .figures td::before { content: attr(data-label); color: var(--faint); font-size: .85rem;
     grid-row: 1 / span 3; }
-  .figures { text-align: left; }
   .figures td > * { grid-column: 2; }
-  .verdict { max-width: none; }
   .figures tbody th { min-width: 0; max-width: none; }
   .scale { justify-content: flex-start; }
   svg.chart { width: 7rem; }
-  .verdict { margin-left: 0; }
+  .verdict { max-width: none; margin-left: 0; }
 }
 
 @media print {

@@ -73,6 +73,8 @@ def test_every_part_is_there_and_nothing_is_loaded(tmp_path: Path, compared: boo
         '0.12° to 0.50°',
         'evaluated up to where the recording breaks off',
         'no_partner',
+        'they speak of these drives',
+        '18 aligned windows, 17 misaligned windows',
     ):
         assert said in page.text, said
     assert ('before/metrics.json' in page.text) == compared
@@ -128,7 +130,8 @@ def test_with_nothing_measured_it_says_so(tmp_path: Path) -> None:
         'Nothing was dropped',
         'No card (.md) lies beside the model file',
         'no message',
-        'these need ground truth',
+        'Not measured: this needs ground truth',
+        'Not scored: these need ground truth',
     ):
         assert said in page.text
     assert page.loads == []
