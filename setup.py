@@ -44,6 +44,7 @@ setup(
             'torch>=2.6',
             'webdataset>=1.0',
         ],
+        'ray': ['ray>=2.40'],
         'rerun': ['rerun-sdk>=0.39'],
         # `colcon test` runs nothing unless this extra names pytest. Pytest 9 breaks
         # launch_testing of Jazzy.

@@ -43,7 +43,7 @@ THIRD_PARTY = {
     | {'rosbags', 'tqdm', 'torch', 'pytorch_lightning', 'onnx', 'onnxruntime', 'webdataset'}
     # google: protobuf's own error for a file that is no onnx.
     | {'google'},
-    'evaluation': ARRAYS | {'rosbags', 'tqdm', 'av', 'rerun', 'markdown_it'},
+    'evaluation': ARRAYS | {'rosbags', 'tqdm', 'av', 'rerun', 'ray', 'markdown_it'},
     'nodes': ARRAYS | {'rosbags'},
     'demo': {'numpy', 'tqdm'},
 }

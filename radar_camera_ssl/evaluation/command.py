@@ -63,8 +63,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='FILE',
         help='also a recording (.rrd) for the Rerun viewer; several bags: one each, FILE_bag',
     )
-    parser.add_argument(
+    at_once = parser.add_mutually_exclusive_group()
+    at_once.add_argument(
         '--jobs', type=count, default=1, metavar='N', help='bags evaluated at once, one core each'
+    )
+    at_once.add_argument(
+        '--ray',
+        metavar='ADDRESS',
+        help='evaluate on this Ray cluster, a task for each bag (HOST:PORT, or auto for the one '
+        'that this machine belongs to): bags, model and --out must have the same paths on all '
+        'nodes, and this package be installed there (extra "ray")',
     )
 
 
@@ -100,6 +108,7 @@ def run(args: argparse.Namespace) -> int:
             progress=progress,
             options=options,
             jobs=args.jobs,
+            ray=args.ray,
             reference=reference,
             rerun=args.rerun,
         )

@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from radar_camera_ssl.evaluation.cluster import evaluate_on_cluster
 from radar_camera_ssl.evaluation.comparison import Comparison, Reference, compare
 from radar_camera_ssl.evaluation.drive_figures import DriveFigures
 from radar_camera_ssl.evaluation.drive_result import DriveFailure, DriveResult
@@ -38,16 +39,20 @@ def evaluate_bags(
     jobs: int = 1,
     reference: Reference | None = None,
     rerun: Path | str | None = None,
+    ray: str | None = None,
 ) -> dict[str, Any]:
     """Run a model over recordings and measure it; returns what metrics.json holds.
 
     out: folder for metrics.json, report.html, with `overlay` also overlay.mp4 and overlay.png,
-    with `record` also recorded/<name of the bag>, a bag of heatmaps, overlays and reflections;
-    None writes nothing. rerun: .rrd file for the same; of several recordings one each, with their
-    names at its end. options overrides slop_s. progress: called with pairs done and radar frames
-    in all. jobs: recordings evaluated at once, each in a process of its own, when the model is
-    given as a file; nothing but `latency_ms` depends on it. reference: an earlier evaluation,
-    which the report compares this one with.
+        with `record` also recorded/<name of the bag>, a bag of heatmaps, overlays and
+        reflections; None writes nothing.
+    rerun: .rrd file for the same as with `record`; of several recordings one each, with their
+        names at its end.
+    options: overrides slop_s. progress: called with pairs done and pairs there may be in all.
+    jobs: recordings evaluated at once, each in a process of its own. ray: address of a cluster
+        that evaluates them instead (`evaluate_on_cluster`). Either needs the model as a file, and
+        nothing but `latency_ms` depends on it.
+    reference: an earlier evaluation, which the report compares this one with.
 
     Every figure is None where a recording lacks what it needs; `null_because` says what. Keys are
     those of `METRIC_KEYS` (defined in `Tally.values`) with `confidence_95` (drawn from drives or
@@ -60,8 +65,9 @@ def evaluate_bags(
 
     Of several recordings those that cannot be used are named in `failed_bags`. Raises ModelError
     for a model and RecordingError for a recording (when there is one, or none of several) that
-    cannot be used, FileExistsError for a bag or .rrd file that is there already,
-    ModuleNotFoundError without what the outputs need, and ValueError without recordings.
+    cannot be used, ClusterError for a cluster, FileExistsError for a bag or .rrd file that is
+    there already, ModuleNotFoundError without what the outputs or the cluster need, and
+    ValueError without recordings.
     """
     if not bags:
         raise ValueError('no recordings to evaluate')
@@ -70,11 +76,11 @@ def evaluate_bags(
     paths = [Path(os.path.abspath(bag)) for bag in bags]
     wanted = OutputOptions(overlay, record, None if rerun is None else Path(rerun))
     results = None if out is None else ResultFolder(Path(out), paths, wanted)
-    model_file = None if isinstance(model, CorrespondenceModel) else Path(model)
+    model_file = None if isinstance(model, CorrespondenceModel) else Path(os.path.abspath(model))
     if isinstance(model, Path | str):
         model = CorrespondenceModel.load(model)
-    if jobs > 1 and model_file is None:
-        raise ValueError('several jobs need the model as a file')
+    if (jobs > 1 or ray is not None) and model_file is None:
+        raise ValueError('other processes need the model as a file')
     with results or nullcontext():
         work = [
             DriveJob(
@@ -87,7 +93,9 @@ def evaluate_bags(
             for i, path in enumerate(paths)
         ]
         together = Progress(len(work), progress)
-        if min(jobs, len(work)) == 1 or model_file is None:
+        if ray is not None and model_file is not None:
+            outcomes = evaluate_on_cluster(work, model_file, ray, together)
+        elif min(jobs, len(work)) == 1 or model_file is None:
             outcomes = evaluate_in_turn(work, model, together)
         else:
             outcomes = evaluate_in_processes(work, model_file, jobs, together)

@@ -54,6 +54,7 @@ class ResultFolder:
     def __enter__(self) -> ResultFolder:
         # What a kill left behind.
         shutil.rmtree(self._parts, ignore_errors=True)
+        self._parts.mkdir()
         return self
 
     def __exit__(
@@ -106,7 +107,6 @@ class ResultFolder:
     @contextmanager
     def file(self, name: str) -> Iterator[Path]:
         """Give a path to write the results' file `name` to: it appears once it is whole."""
-        self._parts.mkdir(exist_ok=True)
         draft = self._parts / name
         yield draft
         os.replace(draft, self._folder / name)
