@@ -76,7 +76,9 @@ class Change:
         """Difference as text, with sign and unit; a dash where there is none."""
         if self.difference is None:
             return format_figure(self.key, None)
-        sign = '+' if self.difference >= 0 else '\N{MINUS SIGN}'
+        sign = '+' if self.difference > 0 else '\N{MINUS SIGN}'
+        if abs(self.difference) < resolution(self.key) / 2:
+            sign = '±'
         return sign + format_figure(self.key, abs(self.difference))
 
 

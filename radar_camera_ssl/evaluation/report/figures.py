@@ -52,6 +52,12 @@ _INTERVALS = {
     'drive': 'Intervals are 95 %, by bootstrap over drives: they speak of drives like these.',
     'block': 'Intervals are 95 %, by bootstrap over time blocks: they speak of these drives.',
 }
+_WINDOWS = {
+    'aligned_windows': 'aligned',
+    'misaligned_windows': 'misaligned',
+    'yaw_none': 'as mounted',
+    'yaw_turned': 'turned by 2°',
+}
 _BESIDES = (
     'A blind baseline ignores the radar frame, the image or both; the oracle projects each return '
     'by the recorded calibration, which the model is not told.'
@@ -93,8 +99,8 @@ def figures_section(metrics: Mapping[str, Any], comparison: Comparison | None) -
 
 def _windows(metrics: Mapping[str, Any]) -> str:
     counts = metrics.get('windows') or {}
-    told = ', '.join(f'{count} {name.replace("_", " ")}' for name, count in counts.items())
-    return f'Figures of windows rest on: {told}.' if told else ''
+    told = ', '.join(f'{counts[name]} {said}' for name, said in _WINDOWS.items() if name in counts)
+    return f'Figures over 2 s rest on windows: {told}.' if told else ''
 
 
 def _row(

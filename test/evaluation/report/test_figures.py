@@ -82,6 +82,7 @@ def test_better_and_worse_are_words_not_only_colours() -> None:
     assert 'worse' in cells(found['ece'])['Change']
     assert cells(found['ece'])['Change'].startswith('+')
     assert 'measured only now' in cells(found['heatmap_ap'])['Change']
+    assert cells(found['ciou'])['Change'].startswith('±0.000')
     assert 'no change beyond the interval' in cells(found['ciou'])['Change']
 
 

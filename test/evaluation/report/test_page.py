@@ -74,7 +74,7 @@ def test_every_part_is_there_and_nothing_is_loaded(tmp_path: Path, compared: boo
         'evaluated up to where the recording breaks off',
         'no_partner',
         'they speak of these drives',
-        '18 aligned windows, 17 misaligned windows',
+        'windows: 18 aligned, 17 misaligned',
     ):
         assert said in page.text, said
     assert ('before/metrics.json' in page.text) == compared
