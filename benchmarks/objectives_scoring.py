@@ -175,7 +175,7 @@ def evaluate(model: Any, bags: Sequence[Path]) -> dict[str, Any]:
         foreign = [frame for _, _, frame in itertools.islice(frames_of(other), OTHER_FRAMES)]
         drive: DriveEvaluation | None = None
         by_part = BlockedTally()
-        with Recording(bag) as recording, GroundTruthReader(bag) as reader:
+        with Recording(bag) as recording, GroundTruthReader(recording) as reader:
             intrinsics = recording.intrinsics()
             transforms = recording.static_transforms()
             for pair, image, frame in tqdm(frames_of(bag), desc=bag.name, unit='pair'):

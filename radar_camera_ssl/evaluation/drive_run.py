@@ -70,7 +70,7 @@ def evaluate_drive(
     other_drive = _other_drive(job, model)
     missing: dict[str, str] = {}
     notes: list[str] = []
-    with Recording(path) as recording, GroundTruthReader(path) as reader, ExitStack() as held:
+    with Recording(path) as recording, GroundTruthReader(recording) as reader, ExitStack() as held:
         rig = RecordedRig.of(recording, options.camera_info_topic)
         intrinsics = rig.intrinsics
         outputs = held.enter_context(DriveOutputs(job.part, path.stem, job.outputs, rig))

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radar_camera_ssl.sensors.radar_points import RadarPoints, structured_view
-from radar_camera_ssl.sensors.recording import Recording, stamp_ns
+from radar_camera_ssl.sensors.recording import AHEAD_BYTES, Recording, stamp_ns
 
 INSTANCES_TOPIC = '/ground_truth/instances'
 RADAR_POINTS_TOPIC = '/ground_truth/radar_points'
@@ -107,25 +107,25 @@ def decode_instances(msg: Any) -> NDArray[np.uint16]:
 
 
 class GroundTruthReader:
-    """Reads a recording's ground truth alongside a replay of it.
+    """Reads a recording's ground truth alongside a replay of it; a context manager.
 
     Pairs come in the order of their stamps, so the reader runs ahead only as far as the wanted
     stamps and forgets what lies behind them: memory is flat in the recording's length.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        """Open the recording a second time; raises what `Recording` raises."""
-        self._recording = Recording(path)
+    def __init__(self, recording: Recording) -> None:
+        """Look for ground truth; where there is any, the recording is opened once more for it."""
+        topics = (INSTANCES_TOPIC, RADAR_POINTS_TOPIC)
+        self.available = set(topics) <= recording.topics.keys()
         self._instances: dict[int, Any] = {}
         self._returns: dict[int, Any] = {}
-        self._messages: Any = None
+        self._held = ExitStack()
+        if self.available:
+            again = self._held.enter_context(Recording(recording.path))
+            self._messages = again.messages(topics, AHEAD_BYTES)
+            self._held.callback(self._messages.close)
 
     def __enter__(self) -> GroundTruthReader:
-        self._recording.__enter__()
-        topics = self._recording.topics
-        self.available = INSTANCES_TOPIC in topics and RADAR_POINTS_TOPIC in topics
-        if self.available:
-            self._messages = iter(self._recording.messages([INSTANCES_TOPIC, RADAR_POINTS_TOPIC]))
         return self
 
     def __exit__(
@@ -134,7 +134,7 @@ class GroundTruthReader:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._recording.__exit__(kind, error, trace)
+        self._held.close()
 
     def at(self, image_stamp: int, radar_stamp: int) -> FrameTruth | None:
         """Ground truth of the pair with these stamps (ns); None where the recording has none.

@@ -13,6 +13,7 @@ from radar_camera_ssl.evaluation.recorded_rig import RecordedRig
 from radar_camera_ssl.evaluation.replay import ReplayFrame
 from radar_camera_ssl.evaluation.rerun_recording import RerunRecording
 from radar_camera_ssl.evaluation.video import MomentSampler, OverlayVideo, jpeg_of
+from radar_camera_ssl.evaluation.write_behind import WriteBehind
 from radar_camera_ssl.inference.overlay import draw_overlay
 from radar_camera_ssl.sensors.camera import encode_jpeg
 
@@ -47,7 +48,7 @@ class Drawn:
 
 
 class DriveOutputs:
-    """Draws and records one drive's frames while they pass; a context manager.
+    """Draws and records one drive's frames while they pass, in a thread; a context manager.
 
     Everything goes into the folder `part`, the drive's own; None draws and records nothing.
     """
@@ -77,6 +78,7 @@ class DriveOutputs:
             for kept in (self._video, *self._recorders):
                 if kept is not None:
                     entered.enter_context(kept)
+            self._behind = entered.enter_context(WriteBehind(self._draw))
             self._held = entered.pop_all()
         return self
 
@@ -84,7 +86,13 @@ class DriveOutputs:
         self._held.__exit__(kind, error, trace)
 
     def add(self, frame: ReplayFrame) -> None:
-        """Draw and record one frame, as far as anybody wants it."""
+        """Have one frame drawn and recorded, as far as anybody wants it.
+
+        Raises, some frames later, what went wrong with it (OSError).
+        """
+        self._behind.put(frame)
+
+    def _draw(self, frame: ReplayFrame) -> None:
         if self._first is None:
             self._first = frame.image_stamp
         since_start = frame.image_stamp - self._first
@@ -106,6 +114,6 @@ class DriveOutputs:
 
     @property
     def drawn(self) -> Drawn:
-        """What there is to show, once all frames have passed."""
+        """What there is to show, once the context has ended."""
         moments = tuple(self._sampler.moments()) if self._sampler is not None else ()
         return Drawn(self._duration * 1e-9, moments)

@@ -23,7 +23,7 @@ from . import process, qos
 from .bag_player_parameters import PlayerSettings
 from .conversions import stamp_message
 from .parameter_declaration import DeclaredParameters
-from .read_ahead import ReadAhead
+from .read_ahead import messages_ahead
 
 CLOCK_PERIOD_S = 0.02
 ACKNOWLEDGE_TIMEOUT_S = 5.0
@@ -170,13 +170,12 @@ class BagPlayerNode(Node):
                 return
 
     def _play_once(self) -> None:
-        reader = ReadAhead(
-            Path(self._settings.bag), list(self._outputs), self._settings.read_ahead
-        )
         begin_ns: int | None = None
         began_s = 0.0
-        try:
-            for message in reader:
+        with messages_ahead(
+            Path(self._settings.bag), list(self._outputs), self._settings.read_ahead
+        ) as messages:
+            for message in messages:
                 if begin_ns is None:
                     begin_ns = message.time_ns + int(self._settings.start_offset * 1e9)
                     began_s = time.monotonic()
@@ -187,8 +186,6 @@ class BagPlayerNode(Node):
                     return
                 self._outputs[message.topic].publish(message.data)
                 self._published[message.topic] = self._published.get(message.topic, 0) + 1
-        finally:
-            reader.close()
 
     def _wait_until(self, began_s: float, begin_ns: int, time_ns: int) -> bool:
         """Sleep until a message is due, with /clock running; False when told to stop."""

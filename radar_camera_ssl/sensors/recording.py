@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -18,6 +18,7 @@ from .decompression import unpacked
 from .errors import SensorDataError
 from .geometry import Intrinsics, RigidTransform, decode_camera_info
 from .pairing import NearestTimePairing, Pair
+from .read_ahead import ReadAhead
 from .salvage import SalvagedBag
 
 IMAGE_TYPE = 'sensor_msgs/msg/Image'
@@ -38,6 +39,10 @@ PREFERRED_TOPICS = {
 }
 # A word in the name that tells one of several topics of a type.
 TOPIC_HINTS = {'image': 'image_raw', 'cube': 'cube', 'points': 'radar', 'camera_info': 'camera'}
+
+
+# Of serialised messages, for those who read a whole recording.
+AHEAD_BYTES = 32 << 20
 
 
 class RecordingError(RuntimeError):
@@ -170,12 +175,25 @@ class Recording:
             raise RecordingError(f'{self.path}: {topic} is ground truth, no input')
         return topic
 
-    def messages(self, topics: Iterable[str]) -> Iterator[tuple[str, int, Any]]:
+    def messages(
+        self, topics: Iterable[str], ahead_bytes: int = 0
+    ) -> Generator[tuple[str, int, Any], None, None]:
         """Yield (topic, bag time ns, message) of the named topics, ordered as `raw_messages`.
 
-        Messages that are corrupt are left out, and counted in `damages`.
+        Messages that are corrupt are left out, and counted in `damages`. With ahead_bytes a
+        thread reads as much ahead; nothing else may be read of this recording in the meantime.
         """
-        for topic, msgtype, time_ns, data in self.raw_messages(list(topics)):
+        raw = self.raw_messages(list(topics))
+        if ahead_bytes:
+            with ReadAhead(raw, lambda item: len(item[3]), ahead_bytes) as ahead:
+                yield from self._deserialised(ahead)
+        else:
+            yield from self._deserialised(raw)
+
+    def _deserialised(
+        self, raw: Iterable[tuple[str, str, int, bytes]]
+    ) -> Iterator[tuple[str, int, Any]]:
+        for topic, msgtype, time_ns, data in raw:
             try:
                 msg = self._reader.deserialize(data, msgtype)
             except KeyError as error:
@@ -344,7 +362,7 @@ class PairReader:
 
     def __iter__(self) -> Iterator[RecordedPair]:
         topics = [self.image_topic, self.radar_topic]
-        for topic, time_ns, msg in self.recording.messages(topics):
+        for topic, time_ns, msg in self.recording.messages(topics, AHEAD_BYTES):
             stamp = stamp_ns(msg)
             if stamp == 0:
                 self.stamp_zero[topic] += 1

@@ -42,7 +42,10 @@ class SqliteSalvage:
         self.damages: list[str] = []
         """What is not whole, as far as it has been come across."""
         mode = 'immutable=1' if journal_of(path) is None else 'mode=ro'
-        self._database = sqlite3.connect(f'file:{quote(str(path))}?{mode}', uri=True)
+        # Opened in one thread it may be read in another.
+        self._database = sqlite3.connect(
+            f'file:{quote(str(path))}?{mode}', uri=True, check_same_thread=False
+        )
         try:
             # A file shorter than it says it is would be refused otherwise.
             self._database.execute('PRAGMA writable_schema = ON')
@@ -106,6 +109,8 @@ class SqliteSalvage:
         """Yield rows, and None where a damage ends them."""
         try:
             yield from self._database.execute(query, (last,))
+        except sqlite3.ProgrammingError:
+            raise  # no damage of the file's
         except sqlite3.DatabaseError as error:
             damage = f'{self.path.name}: not all rows can be read ({error})'
             if damage not in self.damages:

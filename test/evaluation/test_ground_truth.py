@@ -42,7 +42,7 @@ def test_unreadable_instances_say_why(changes: dict[str, object], reason: str) -
 
 def test_every_pair_finds_its_truth(block_drive: Callable[..., Path]) -> None:
     path = block_drive(frames=90)
-    with Recording(path) as recording, GroundTruthReader(path) as reader:
+    with Recording(path) as recording, GroundTruthReader(recording) as reader:
         found = 0
         for pair in read_pairs(recording, 'points', 0.05):
             truth = reader.at(pair.image_stamp, pair.radar_stamp)
@@ -58,7 +58,7 @@ def test_a_stamp_without_truth_gives_none_and_the_next_is_found(
     block_drive: Callable[..., Path],
 ) -> None:
     path = block_drive(frames=5)
-    with Recording(path) as recording, GroundTruthReader(path) as reader:
+    with Recording(path) as recording, GroundTruthReader(recording) as reader:
         pairs = list(read_pairs(recording, 'points', 0.05))
         assert reader.at(pairs[0].image_stamp + 1, pairs[0].radar_stamp) is None
         assert reader.at(pairs[3].image_stamp, pairs[3].radar_stamp) is not None
@@ -67,7 +67,8 @@ def test_a_stamp_without_truth_gives_none_and_the_next_is_found(
 def test_a_recording_without_truth_is_said_to_have_none(
     block_drive: Callable[..., Path],
 ) -> None:
-    with GroundTruthReader(block_drive(ground_truth=False)) as reader:
+    bag = block_drive(ground_truth=False)
+    with Recording(bag) as recording, GroundTruthReader(recording) as reader:
         assert not reader.available
         assert reader.at(0, 0) is None
 

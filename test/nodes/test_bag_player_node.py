@@ -19,7 +19,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from radar_camera_ssl.nodes.bag_player_node import BagPlayerNode
 from radar_camera_ssl.nodes.qos import latched
-from radar_camera_ssl.nodes.read_ahead import ReadAhead
+from radar_camera_ssl.nodes.read_ahead import messages_ahead
 from radar_camera_ssl.sensors.recording import RecordingError
 
 TOPICS = {'/camera/image_raw': Image, '/radar/points': PointCloud2}
@@ -183,13 +183,13 @@ def test_it_does_not_start_without_something_to_play(
 def test_reading_ahead_keeps_its_limit_and_order(tmp_path: Path) -> None:
     rows = [row('/radar/points', START_NS + i, radar_message(i)) for i in range(50)]
     bag = write_bag(tmp_path / 'bag', rows)
-    reader = ReadAhead(bag, ['/radar/points'], limit_mib=1e-6)
-    assert [message.time_ns for message in reader] == [START_NS + i for i in range(50)]
-    reader.close()
+    with messages_ahead(bag, ['/radar/points'], limit_mib=1e-6) as messages:
+        assert [message.time_ns for message in messages] == [START_NS + i for i in range(50)]
 
 
 def test_a_reading_error_reaches_the_player(tmp_path: Path) -> None:
-    reader = ReadAhead(tmp_path / 'nowhere', ['/radar/points'])
-    with pytest.raises(RecordingError):
-        list(reader)
-    reader.close()
+    with (
+        messages_ahead(tmp_path / 'nowhere', ['/radar/points']) as messages,
+        pytest.raises(RecordingError),
+    ):
+        list(messages)
