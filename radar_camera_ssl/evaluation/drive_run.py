@@ -20,6 +20,7 @@ from radar_camera_ssl.evaluation.progress import DriveProgress
 from radar_camera_ssl.evaluation.recorded_rig import RecordedRig
 from radar_camera_ssl.evaluation.replay import RadarFrame, Replay, ReplayFrame, decode_radar
 from radar_camera_ssl.evaluation.timeline import Timeline
+from radar_camera_ssl.evaluation.write_behind import WriteBehind
 from radar_camera_ssl.inference.model import CorrespondenceModel
 from radar_camera_ssl.sensors.errors import SensorDataError
 from radar_camera_ssl.sensors.geometry import transform_chain
@@ -64,6 +65,8 @@ def evaluate_drive(
 ) -> DriveResult:
     """Replay one drive, score and draw it.
 
+    What is asked of the model beyond the frames themselves, and its scoring, go on in a thread,
+    as does the drawing: two cores have enough to do. The latencies are measured beside that.
     Raises RecordingError for a recording that cannot be used at all.
     """
     path, options = job.path, job.options
@@ -97,23 +100,22 @@ def evaluate_drive(
         evaluation = None
         timeline = Timeline()
         unlabelled = 0
-        for frame in replay:
-            if evaluation is None:
-                oracle = _oracle(rig, frame)
-                if oracle is None:
-                    missing['oracle'] = 'no camera_info, or no transform from radar to camera'
-                    missing['projection_distance_px'] = missing['oracle']
-                evaluation = DriveEvaluation(
-                    model, intrinsics, oracle, other_drive, name=path.name
-                )
-            truth = _truth(reader, frame, notes)
-            unlabelled += reader.available and truth is None
-            evaluation.add(
-                frame.image_stamp, frame.image, frame.radar, truth, frame.correspondence
-            )
-            timeline.add(frame.image_stamp, frame.gap_s, frame.correspondence.agreement)
-            outputs.add(frame)
-            progress.step()
+        with WriteBehind(_score) as scoring:
+            for frame in replay:
+                if evaluation is None:
+                    oracle = _oracle(rig, frame)
+                    if oracle is None:
+                        missing['oracle'] = 'no camera_info, or no transform from radar to camera'
+                        missing['projection_distance_px'] = missing['oracle']
+                    evaluation = DriveEvaluation(
+                        model, intrinsics, oracle, other_drive, name=path.name
+                    )
+                truth = _truth(reader, frame, notes)
+                unlabelled += reader.available and truth is None
+                scoring.put((evaluation, frame, truth))
+                timeline.add(frame.image_stamp, frame.gap_s, frame.correspondence.agreement)
+                outputs.add(frame)
+                progress.step()
         if evaluation is None:
             evaluation = DriveEvaluation(model, intrinsics)
             notes.append('no pair could be used')
@@ -137,6 +139,11 @@ def evaluate_drive(
         outputs.drawn,
         timeline,
     )
+
+
+def _score(item: tuple[DriveEvaluation, ReplayFrame, FrameTruth | None]) -> None:
+    evaluation, frame, truth = item
+    evaluation.add(frame.image_stamp, frame.image, frame.radar, truth, frame.correspondence)
 
 
 def _truth(reader: GroundTruthReader, frame: ReplayFrame, notes: list[str]) -> FrameTruth | None:

@@ -61,8 +61,7 @@ class Correspondence:
 class CorrespondenceModel:
     """A model file behind ONNX Runtime. Load with :meth:`load`, run with :meth:`infer`.
 
-    Not for two threads at once: the input buffers are reused from call to call (answers are not).
-    One worker thread per model.
+    Several threads may call :meth:`infer` at once.
     """
 
     def __init__(self, opened: OpenSession, metadata: ModelMetadata, sha256: str) -> None:
@@ -77,10 +76,6 @@ class CorrespondenceModel:
         optional = [t for t in optional_output_tensors(metadata) if t.name in present]
         self._outputs = output_tensors(metadata) + optional
         self._output_names = [tensor.name for tensor in self._outputs]
-        radar = metadata.radar
-        if isinstance(radar, PointsInput):
-            self._points = np.zeros((1, radar.max_returns, len(radar.fields)), np.float32)
-            self._mask = np.zeros((1, radar.max_returns), np.bool_)
 
     @classmethod
     def load(
@@ -189,11 +184,11 @@ class CorrespondenceModel:
             raise ModelError('the model reads radar points, a cube was given', 'radar.kind')
         returns = radar.strongest(wanted.max_returns)
         n = len(returns)
-        self._points[0, :n] = returns.as_array(wanted.field_names)
-        self._points[0, n:] = 0
-        self._mask[0, :n] = True
-        self._mask[0, n:] = False
-        feed['points'], feed['mask'] = self._points, self._mask
+        points = np.zeros((1, wanted.max_returns, len(wanted.fields)), np.float32)
+        points[0, :n] = returns.as_array(wanted.field_names)
+        mask = np.zeros((1, wanted.max_returns), np.bool_)
+        mask[0, :n] = True
+        feed['points'], feed['mask'] = points, mask
         return returns, len(radar) - n
 
     def _run(self, feed: dict[str, Any]) -> dict[str, NDArray[np.float32]]:
