@@ -16,7 +16,8 @@ from .errors import SensorDataError
 POINT_DATATYPES = {1: 'i1', 2: 'u1', 3: 'i2', 4: 'u2', 5: 'i4', 6: 'u4', 7: 'f4', 8: 'f8'}
 _POINT_FIELD_OF = {np.dtype(code): number for number, code in POINT_DATATYPES.items()}
 
-# Names under which drivers publish a quantity, tried in this order, then without regard to case.
+# Names under which drivers publish a quantity, tried in this order, then without regard to case
+# and underscores.
 # Of two that a driver offers the raw measurement comes first: the radial velocity as measured
 # before the one compensated for ego-motion, RCS before received power. Angles in rad.
 FIELD_ALIASES: dict[str, tuple[str, ...]] = {
@@ -26,20 +27,20 @@ FIELD_ALIASES: dict[str, tuple[str, ...]] = {
     'velocity': (
         'velocity', 'radial_velocity', 'radial_speed', 'doppler_velocity', 'doppler', 'range_rate',
         'v_r', 'vr', 'v_radial', 'v_doppler', 'v_doppler_mps', 'radar_relative_radial_velocity',
-        'relative_radial_velocity', 'rel_velocity', 'vrad', 'speed_radial', 'speed', 'vel',
+        'relative_radial_velocity', 'rel_velocity', 'vrad', 'speed_radial', 'speed', 'vel', 'v',
     ),
     'rcs': (
         'rcs', 'RCS', 'radar_cross_section', 'rcs_db', 'rcs_dbsm', 'power', 'Power', 'power_db',
         'intensity', 'amplitude', 'snr', 'snr_db', 'signal_to_noise_ratio', 'signal_noise_ratio',
     ),
-    'range': ('range', 'radial_distance', 'radius', 'distance'),
-    'azimuth': ('azimuth', 'azimuth_angle', 'azimuthangle', 'azimuth_rad', 'azi', 'alpha'),
-    'elevation': (
-        'elevation', 'elevation_angle', 'elevationangle', 'elevation_rad', 'ele', 'beta',
-    ),
+    'range': ('range', 'radial_distance', 'radius', 'distance', 'r'),
+    'azimuth': ('azimuth', 'azimuth_angle', 'azimuth_rad', 'azi', 'alpha'),
+    'elevation': ('elevation', 'elevation_angle', 'elevation_rad', 'ele', 'beta'),
     'velocity_x': ('velocity_x', 'vx', 'v_x', 'vrel_long', 'vel_x'),
     'velocity_y': ('velocity_y', 'vy', 'v_y', 'vrel_lat', 'vel_y'),
 }  # fmt: skip
+# Channels of colours, under which some drivers publish quantities of their own.
+COLOURS = ({'h', 's', 'v'}, {'r', 'g', 'b'})
 
 RETURN_FIELDS = ('x', 'y', 'z', 'velocity', 'rcs')
 
@@ -187,7 +188,7 @@ def decode_points(
 
     Returns whose needed values are not finite are removed and counted in `not_finite`.
     Raises SensorDataError `points_field_missing` (naming wanted and found), `points_datatype`,
-    `points_truncated`.
+    `points_truncated`, `points_angle_unit` (where only range and azimuth tell the place).
     """
     if unknown := [name for name in fields if name not in RETURN_FIELDS]:
         raise ValueError(f'unknown radar fields {unknown}; known are {list(RETURN_FIELDS)}')
@@ -225,14 +226,18 @@ def _columns(cloud: NDArray[Any], aliases: Mapping[str, str]) -> dict[str, NDArr
     """The quantities that a cloud offers, (N,) each, by their name here."""
     # A field of several values per point is no scalar quantity.
     scalar = [name for name in cloud.dtype.names or () if cloud.dtype[name].shape == ()]
-    by_lower_case = {name.lower(): name for name in reversed(scalar)}
+    told = set(scalar)
+    for colours in COLOURS:
+        if colours <= set(scalar):
+            scalar = [name for name in scalar if name not in colours]
+    by_folded = {_folded(name): name for name in reversed(scalar)}
     columns: dict[str, NDArray[Any]] = {}
     for quantity, names in FIELD_ALIASES.items():
         if quantity in aliases:
-            found = aliases[quantity] if aliases[quantity] in scalar else None
+            found = aliases[quantity] if aliases[quantity] in told else None
         else:
             exact = (name for name in names if name in scalar)
-            folded = (by_lower_case[n.lower()] for n in names if n.lower() in by_lower_case)
+            folded = (by_folded[_folded(n)] for n in names if _folded(n) in by_folded)
             found = next(exact, None) or next(folded, None)
         if found is not None:
             columns[quantity] = cloud[found]
@@ -243,10 +248,19 @@ def _columns(cloud: NDArray[Any], aliases: Mapping[str, str]) -> dict[str, NDArr
     return columns
 
 
+def _folded(name: str) -> str:
+    return name.replace('_', '').lower()
+
+
 def _cartesian(columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float64]]:
     radius = columns['range'].astype(np.float64)
     azimuth = columns['azimuth'].astype(np.float64)
     elevation = columns.get('elevation', np.zeros(1)).astype(np.float64)
+    widest = np.abs(azimuth[np.isfinite(azimuth)]).max(initial=0.0)
+    if widest > 2 * np.pi:
+        raise SensorDataError(
+            'points_angle_unit', f'an azimuth of {widest:.1f}: that is no angle in rad'
+        )
     with np.errstate(invalid='ignore'):
         level = radius * np.cos(elevation)
         return {

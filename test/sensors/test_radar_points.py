@@ -98,13 +98,57 @@ def test_an_empty_cloud_is_no_returns() -> None:
 @pytest.mark.parametrize(
     ('names', 'expected'),
     [
-        ('x y z radial_speed power rcs noise', {'velocity': 'radial_speed', 'rcs': 'rcs'}),
-        ('x y z RCS v_r v_r_compensated time', {'velocity': 'v_r', 'rcs': 'RCS'}),
-        ('x y z Doppler Power', {'velocity': 'Doppler', 'rcs': 'Power'}),
-        ('x y z v_doppler_mps snr_db', {'velocity': 'v_doppler_mps', 'rcs': 'snr_db'}),
-        ('x y z velocity intensity', {'velocity': 'velocity', 'rcs': 'intensity'}),
-        ('x y range_rate radar_cross_section', {'velocity': 'range_rate'}),
-        ('X Y Radial_Velocity Rcs', {'x': 'X', 'velocity': 'Radial_Velocity', 'rcs': 'Rcs'}),
+        pytest.param(
+            'x y z radial_speed power rcs noise snr azimuth_angle elevation_angle range',
+            {'velocity': 'radial_speed', 'rcs': 'rcs'},
+            id='smartmicro',
+        ),
+        pytest.param(
+            'x y z v r RCS azimuth elevation', {'velocity': 'v', 'rcs': 'RCS'}, id='ARS548'
+        ),
+        pytest.param(
+            'x y z RCS v_r v_r_compensated time',
+            {'velocity': 'v_r', 'rcs': 'RCS'},
+            id='ZF FRGen21',
+        ),
+        pytest.param(
+            'x y z Doppler Range Power Alpha Beta',
+            {'velocity': 'Doppler', 'rcs': 'Power'},
+            id='Oculii',
+        ),
+        pytest.param(
+            'x y z rgb range azimuth elevation doppler power range_bin power_value',
+            {'velocity': 'doppler', 'rcs': 'power'},
+            id='Arbe',
+        ),
+        pytest.param(
+            'x y z snr range noise doppler adjusted_doppler power',
+            {'velocity': 'doppler', 'rcs': 'power'},
+            id='Zadar',
+        ),
+        pytest.param(
+            'x y z snr_db noise_db v_doppler_mps',
+            {'velocity': 'v_doppler_mps', 'rcs': 'snr_db'},
+            id='TI, with noise',
+        ),
+        pytest.param(
+            'x y z intensity velocity', {'velocity': 'velocity', 'rcs': 'intensity'}, id='TI'
+        ),
+        pytest.param(
+            'x y azimuth range range_rate radar_cross_section',
+            {'velocity': 'range_rate', 'rcs': 'radar_cross_section'},
+            id='Nebula',
+        ),
+        pytest.param(
+            'X Y Radial_Velocity Rcs',
+            {'x': 'X', 'velocity': 'Radial_Velocity', 'rcs': 'Rcs'},
+            id='capitals',
+        ),
+        pytest.param(
+            'x y radialVelocity radarCrossSection',
+            {'velocity': 'radialVelocity', 'rcs': 'radarCrossSection'},
+            id='camel case',
+        ),
     ],
 )
 def test_the_names_of_drivers_are_known(names: str, expected: dict[str, str]) -> None:
@@ -112,6 +156,29 @@ def test_the_names_of_drivers_are_known(names: str, expected: dict[str, str]) ->
     returns = decode_points(messages.cloud(cloud))
     for quantity, name in expected.items():
         np.testing.assert_array_equal(returns.as_array([quantity])[:, 0], cloud[name])
+
+
+def test_a_quantity_under_a_colours_name_must_be_told() -> None:
+    cloud = points(5, floats('x y z h s v'))
+    assert reason_of(messages.cloud(cloud)) == 'points_field_missing'
+    told = decode_points(messages.cloud(cloud), aliases={'velocity': 'h', 'rcs': 's'})
+    np.testing.assert_array_equal(told.velocity, cloud['h'])
+    np.testing.assert_array_equal(told.rcs, cloud['s'])
+
+
+def test_a_sweep_without_velocity_says_so() -> None:
+    """As Navtech's radars give it: intensities over range and azimuth, no Doppler."""
+    msg = messages.cloud(points(5, floats('x y z intensity')))
+    with pytest.raises(SensorDataError, match=r"velocity.*found \['x', 'y', 'z', 'intensity'\]"):
+        decode_points(msg)
+
+
+def test_angles_in_degrees_are_refused() -> None:
+    cloud = points(5, floats('range azimuth elevation velocity rcs'))
+    cloud['azimuth'] = [-40, -10, 0, 20, 45]
+    assert reason_of(messages.cloud(cloud)) == 'points_angle_unit'
+    cloud['azimuth'] = [0, 1, 3, 5, 6.2]
+    assert len(decode_points(messages.cloud(cloud))) == 5
 
 
 def test_no_alias_stands_for_two_quantities() -> None:
@@ -281,7 +348,10 @@ def test_any_header_gives_returns_or_a_reason(
         assert len(returns) + returns.not_finite == height * width
     except SensorDataError as error:
         reason = error.reason
-    assert reason in ('', 'points_field_missing', 'points_truncated', 'points_datatype')
+    assert reason in (
+        *('', 'points_field_missing', 'points_truncated', 'points_datatype'),
+        'points_angle_unit',
+    )
 
 
 def test_an_error_survives_the_way_between_processes() -> None:
