@@ -49,7 +49,11 @@ THIRD_PARTY = {
 }
 
 # Where the topics' common prefix is named in order to leave them out.
-PASSES_GROUND_TRUTH_BY = {'sensors/recording.py', 'nodes/bag_player_node.py'}
+PASSES_GROUND_TRUTH_BY = {
+    'sensors/recording.py',
+    'sensors/topics.py',
+    'nodes/bag_player_node.py',
+}
 
 
 def ros_packages() -> set[str]:

@@ -74,7 +74,7 @@ def evaluate_drive(
     missing: dict[str, str] = {}
     notes: list[str] = []
     with Recording(path) as recording, GroundTruthReader(recording) as reader, ExitStack() as held:
-        rig = RecordedRig.of(recording, options.camera_info_topic)
+        rig = RecordedRig.of(recording, options.camera_info_topic, options.image_topic)
         intrinsics = rig.intrinsics
         outputs = held.enter_context(DriveOutputs(job.part, path.stem, job.outputs, rig))
         replay = Replay(
@@ -121,6 +121,9 @@ def evaluate_drive(
             notes.append('no pair could be used')
         evaluation.finish()
         missing.update(evaluation.missing())
+        notes += _passed_over(recording, replay, options, model)
+        for reason, problem in replay.first_undecodable.items():
+            notes.append(f'{replay.undecodable[reason]} pairs dropped ({reason}): {problem}')
         notes += recording.damages
     if unlabelled:
         notes.append(f'{unlabelled} pairs had no ground truth of their stamps')
@@ -139,6 +142,23 @@ def evaluate_drive(
         outputs.drawn,
         timeline,
     )
+
+
+def _passed_over(
+    recording: Recording, replay: Replay, options: EvaluationOptions, model: CorrespondenceModel
+) -> list[str]:
+    """Say which topics might have been meant as well, where nobody has named one."""
+    chosen = {}
+    if options.image_topic is None:
+        chosen['image'] = replay.image_topic
+    if options.radar_topic is None:
+        chosen[model.metadata.radar.kind] = replay.radar_topic
+    said = []
+    for kind, topic in chosen.items():
+        others = [other for other in recording.topics_of(kind) if other != topic]
+        if others:
+            said.append(f'{topic} was taken, not {", ".join(others)}')
+    return said
 
 
 def _score(item: tuple[DriveEvaluation, ReplayFrame, FrameTruth | None]) -> None:

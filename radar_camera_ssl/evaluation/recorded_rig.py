@@ -19,9 +19,15 @@ class RecordedRig:
     transforms: Mapping[tuple[str, str], RigidTransform] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, recording: Recording, camera_info_topic: str | None = None) -> RecordedRig:
-        """Read it; raises RecordingError for a transform that is none."""
-        return cls(recording.camera_info(camera_info_topic), recording.static_transforms())
+    def of(
+        cls,
+        recording: Recording,
+        camera_info_topic: str | None = None,
+        image_topic: str | None = None,
+    ) -> RecordedRig:
+        """Read it; topics are found if not named. Raises RecordingError for a bad transform."""
+        info = recording.camera_info(camera_info_topic, image_topic)
+        return cls(info, recording.static_transforms())
 
     @property
     def intrinsics(self) -> Intrinsics | None:

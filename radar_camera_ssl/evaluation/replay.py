@@ -98,6 +98,8 @@ class Replay:
         self.radar_topic = self._pairs.radar_topic
         self.pairs = 0
         self.undecodable: Counter[str] = Counter()
+        self.first_undecodable: dict[str, str] = {}
+        """What was wrong with the first pair dropped for each reason."""
         self.incomplete: str | None = None
         self.gap_ms = np.zeros(histograms.MAGNITUDE_BINS)
         self.latency_ms: dict[str, NDArray[np.float64]] = {
@@ -129,10 +131,10 @@ class Replay:
             decoded = time.perf_counter()
             correspondence = self._model.infer(image, radar, self._intrinsics)
         except SensorDataError as error:
-            self.undecodable[error.reason] += 1
+            self._drop(error.reason, error)
             return None
-        except ModelError:
-            self.undecodable['inference_failed'] += 1
+        except ModelError as error:
+            self._drop('inference_failed', error)
             return None
         inferred = time.perf_counter()
         self._count_latency('decode', decoded - start)
@@ -152,6 +154,10 @@ class Replay:
             pair.radar_time,
             pair.radar,
         )
+
+    def _drop(self, reason: str, error: Exception) -> None:
+        self.undecodable[reason] += 1
+        self.first_undecodable.setdefault(reason, str(error))
 
     def _count_latency(self, stage: str, seconds: float) -> None:
         self.latency_ms[stage] += histograms.magnitude_counts([seconds * 1e3])

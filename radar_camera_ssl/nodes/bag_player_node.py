@@ -17,7 +17,8 @@ from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock
 
-from radar_camera_ssl.sensors.recording import GROUND_TRUTH_PREFIX, Recording, RecordingError
+from radar_camera_ssl.sensors.recording import Recording, RecordingError
+from radar_camera_ssl.sensors.topics import GROUND_TRUTH_PREFIX
 
 from . import process, qos
 from .bag_player_parameters import PlayerSettings

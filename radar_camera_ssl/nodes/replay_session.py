@@ -20,7 +20,8 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
 from radar_camera_ssl.resources import share_directory
 from radar_camera_ssl.sensors.radar_cube import CubeAxes
-from radar_camera_ssl.sensors.recording import COMPRESSED_TYPE, Recording
+from radar_camera_ssl.sensors.recording import Recording
+from radar_camera_ssl.sensors.topics import COMPRESSED_TYPE
 
 from .child_process import ChildProcess
 from .lifecycle_client import LifecycleClient, LifecycleError
@@ -166,7 +167,7 @@ def _plan(bag: Path, radar_format: str, image_topic: str | None, radar_topic: st
         kind = 'cube' if radar_format == 'cube' else 'points'
         radar_topic = recording.required_topic(kind, radar_topic)
         compressed = recording.topics[image_topic] == COMPRESSED_TYPE
-        info_topic = recording.find_topic('camera_info')
+        info_topic = recording.find_topic('camera_info', image_topic)
         static = [topic for topic in recording.topics if topic.endswith('tf_static')]
         return _Plan(
             bag=bag,

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -20,26 +20,14 @@ from .geometry import Intrinsics, RigidTransform, decode_camera_info
 from .pairing import NearestTimePairing, Pair
 from .read_ahead import ReadAhead
 from .salvage import SalvagedBag
-
-IMAGE_TYPE = 'sensor_msgs/msg/Image'
-COMPRESSED_TYPE = 'sensor_msgs/msg/CompressedImage'
-GROUND_TRUTH_PREFIX = '/ground_truth/'
-
-KIND_TYPES = {
-    'image': (IMAGE_TYPE, COMPRESSED_TYPE),
-    'cube': (IMAGE_TYPE,),
-    'points': ('sensor_msgs/msg/PointCloud2', 'radar_msgs/msg/RadarScan'),
-    'camera_info': ('sensor_msgs/msg/CameraInfo',),
-}
-PREFERRED_TOPICS = {
-    'image': ('/camera/image_raw', '/camera/image_raw/compressed'),
-    'cube': ('/radar/cube',),
-    'points': ('/radar/points',),
-    'camera_info': ('/camera/camera_info',),
-}
-# A word in the name that tells one of several topics of a type.
-TOPIC_HINTS = {'image': 'image_raw', 'cube': 'cube', 'points': 'radar', 'camera_info': 'camera'}
-
+from .topics import (
+    COMPRESSED_TYPE,
+    GROUND_TRUTH_PREFIX,
+    KIND_TYPES,
+    PREFERRED_TOPICS,
+    image_kind,
+    likeliest,
+)
 
 # Of serialised messages, for those who read a whole recording.
 AHEAD_BYTES = 32 << 20
@@ -132,34 +120,35 @@ class Recording:
         """Bag time of the first message, ns; None for an empty bag."""
         return int(self._reader.start_time) if self._reader.message_count else None
 
-    def find_topic(self, kind: str) -> str | None:
+    def topics_of(self, kind: str) -> list[str]:
+        """Return the topics of a kind: image, points, cube or camera_info; no ground truth."""
+        topics = self._of_type(kind)
+        if kind in ('image', 'cube'):
+            topics = [topic for topic in topics if self._image_kind(topic) == kind]
+        return topics
+
+    def find_topic(self, kind: str, image_topic: str | None = None) -> str | None:
         """Return the topic of `kind`: image, points, cube or camera_info; None if there is none.
 
         The names of this project's drives first, then the only topic of a fitting type, then the
-        only one with a telling name. Raises RecordingError when several remain: name one then.
+        only one with a telling name; of several camera_info the one of image_topic (found if not
+        given), by its name or its frame. Raises RecordingError when several remain: name one then.
         """
-        counts = self.message_counts
-        candidates = [
-            topic
-            for topic, msgtype in self.topics.items()
-            if msgtype in KIND_TYPES[kind]
-            and counts[topic]
-            and not topic.startswith(GROUND_TRUTH_PREFIX)
-        ]
-        for topic in PREFERRED_TOPICS[kind]:
-            if topic in candidates:
-                return topic
-        if kind in ('image', 'cube'):
-            candidates = [topic for topic in candidates if self._image_kind(topic) == kind]
-        elif kind == 'camera_info' and len(candidates) > 1 and (image := self.find_topic('image')):
-            beside = str(PurePosixPath(image.removesuffix('/compressed')).with_name('camera_info'))
-            candidates = [topic for topic in candidates if topic == beside] or candidates
-        if len(candidates) > 1:
-            hint = TOPIC_HINTS[kind]
-            candidates = [topic for topic in candidates if hint in topic.lower()] or candidates
-        if len(candidates) > 1:
-            raise RecordingError(f'{self.path}: several topics of kind {kind}: {candidates}')
-        return candidates[0] if candidates else None
+        preferred = [topic for topic in PREFERRED_TOPICS[kind] if topic in self._of_type(kind)]
+        if preferred and image_topic is None:
+            return preferred[0]
+        topics = self.topics_of(kind)
+        if kind == 'camera_info' and len(topics) > 1:
+            image_topic = image_topic or self.find_topic('image')
+            topics = likeliest(kind, topics, image_topic)
+            if len(topics) > 1 and image_topic is not None:
+                frame = self._frame_id(image_topic)
+                topics = [topic for topic in topics if self._frame_id(topic) == frame] or topics
+        elif len(topics) > 1:
+            topics = likeliest(kind, topics)
+        if len(topics) > 1:
+            raise RecordingError(f'{self.path}: several topics of kind {kind}: {topics}')
+        return topics[0] if topics else None
 
     def required_topic(self, kind: str, named: str | None = None) -> str:
         """Return `named`, or the topic of `kind` where None.
@@ -225,8 +214,8 @@ class Recording:
             except Exception as error:
                 if salvaging:
                     raise self._unreadable(error) from error
-                topics = {connection.topic for connection in connections}
-                messages = _behind(self._salvage(error), topics, given)
+                wanted = {connection.topic for connection in connections}
+                messages = self._salvage(error).messages_behind(wanted, given)
                 salvaging = True
                 continue
             if item is None:
@@ -274,9 +263,12 @@ class Recording:
                 transforms[frames] = transform
         return transforms
 
-    def camera_info(self, topic: str | None = None) -> Any | None:
-        """Return the first calibrated CameraInfo message, None where there is none."""
-        topic = topic or self.find_topic('camera_info')
+    def camera_info(self, topic: str | None = None, image_topic: str | None = None) -> Any | None:
+        """Return the first calibrated CameraInfo message, None where there is none.
+
+        Found if not named: the one of image_topic, which is found too if not named.
+        """
+        topic = topic or self.find_topic('camera_info', image_topic)
         for _, _, msg in self.messages([topic] if topic else []):
             with suppress(SensorDataError):
                 decode_camera_info(msg)
@@ -302,16 +294,28 @@ class Recording:
             connection for connection in self._reader.connections if connection.topic in wanted
         ]
 
+    def _of_type(self, kind: str) -> list[str]:
+        counts = self.message_counts
+        return [
+            topic
+            for topic, msgtype in self.topics.items()
+            if msgtype in KIND_TYPES[kind]
+            and counts[topic]
+            and not topic.startswith(GROUND_TRUTH_PREFIX)
+        ]
+
     def _image_kind(self, topic: str) -> str:
         """Tell a camera's from a radar cube's Image topic by the first message."""
         if self.topics[topic] == COMPRESSED_TYPE:
             return 'image'
         for _, _, msg in self.messages([topic]):
-            if msg.encoding.startswith('32FC'):
-                # One channel of float is a depth image or a heatmap, not a cube.
-                return 'other' if msg.encoding in ('32FC', '32FC1') else 'cube'
-            return 'other' if msg.encoding == '16UC1' else 'image'
+            return image_kind(msg.encoding)
         return 'other'
+
+    def _frame_id(self, topic: str) -> str | None:
+        for _, _, msg in self.messages([topic]):
+            return str(msg.header.frame_id)
+        return None
 
     def _unreadable(self, error: Exception) -> RecordingError:
         detail = str(error) or type(error).__name__
@@ -324,19 +328,6 @@ class RecordedPair(Pair):
 
     radar_time: int
     image_time: int
-
-
-def _behind(
-    bag: SalvagedBag, topics: set[str], given: Counter[str]
-) -> Iterator[tuple[Connection, int, bytes]]:
-    """Messages of a bag behind as many of each topic as have been given already."""
-    left = given.copy()
-    connections = [connection for connection in bag.connections if connection.topic in topics]
-    for connection, time_ns, data in bag.messages(connections):
-        if left[connection.topic] > 0:
-            left[connection.topic] -= 1
-        else:
-            yield connection, time_ns, data
 
 
 class PairReader:

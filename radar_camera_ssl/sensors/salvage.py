@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,18 @@ class SalvagedBag:
             if own:
                 for key, time_ns, data in file.messages(list(own.values())):
                     yield own[key], time_ns, data
+
+    def messages_behind(
+        self, topics: Collection[str], given: Mapping[str, int]
+    ) -> Iterator[tuple[Connection, int, bytes]]:
+        """Yield the messages of topics behind as many of each as have been given already."""
+        left = Counter(given)
+        wanted = [connection for connection in self.connections if connection.topic in topics]
+        for connection, time_ns, data in self.messages(wanted):
+            if left[connection.topic] > 0:
+                left[connection.topic] -= 1
+            else:
+                yield connection, time_ns, data
 
     def deserialize(self, data: bytes, msgtype: str) -> Any:
         """Return the message of a type."""
