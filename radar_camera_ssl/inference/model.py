@@ -24,8 +24,18 @@ from radar_camera_ssl.sensors.errors import SensorDataError
 from radar_camera_ssl.sensors.geometry import Intrinsics
 from radar_camera_ssl.sensors.radar_points import RadarPoints
 
+from .accelerator_check import Deviation, check_deviation
 from .errors import ModelError
-from .session import CPU, RUNTIME_ERRORS, OpenSession, one_line, open_session
+from .session import (
+    CPU,
+    RUNTIME_ERRORS,
+    SINGLE_PRECISION,
+    Acceleration,
+    OpenSession,
+    one_line,
+    open_on_cpu,
+    open_session,
+)
 from .tensor_contract import check_tensors, optional_output_tensors, output_tensors
 
 __all__ = ['Correspondence', 'CorrespondenceModel', 'ModelError']
@@ -72,6 +82,12 @@ class CorrespondenceModel:
         """The execution provider really taken."""
         self.passed_over = opened.passed_over
         """Why each provider preferred to it was not taken, one line each."""
+        self.arithmetic = opened.arithmetic
+        """What it calculates in: `fp32`, `tf32` or `fp16`."""
+        self.engines = opened.engines
+        """The folder of TensorRT's engines; None without TensorRT."""
+        self.deviation: Deviation | None = None
+        """How far an accelerator's answers are from the CPU's; None for the CPU itself."""
         present = {tensor.name for tensor in opened.session.get_outputs()}
         optional = [t for t in optional_output_tensors(metadata) if t.name in present]
         self._outputs = output_tensors(metadata) + optional
@@ -84,16 +100,19 @@ class CorrespondenceModel:
         providers: Sequence[str] = (CPU,),
         allow_cpu_fallback: bool = False,
         threads: int = 1,
+        acceleration: Acceleration = SINGLE_PRECISION,
     ) -> CorrespondenceModel:
         """Read, check and try out a model file.
 
         ``providers``: ONNX Runtime's execution providers in order of preference. ``threads``: of
         one operator on the CPU. The file's tensors must fit its metadata, and the model must
-        answer an empty radar frame; that first run also takes the cost of building engines.
+        answer an empty radar frame; that first run also takes the cost of building engines. An
+        accelerator must give the CPU's answers to made-up pairs (`accelerator_check`).
 
         Raises :class:`ModelError` saying what is wrong: no such file, not a model, metadata
         missing or unreadable (which field), tensors that do not fit it (which field), an
-        accelerator asked for that is not what runs while ``allow_cpu_fallback`` is false.
+        accelerator asked for that is not what runs while ``allow_cpu_fallback`` is false, or whose
+        answers are not the CPU's.
         """
         path = Path(path)
         if not path.is_file():
@@ -103,12 +122,16 @@ class CorrespondenceModel:
         except OSError as error:
             raise ModelError(f'cannot read the model {path}: {error.strerror}') from error
         try:
-            opened = open_session(content, providers, allow_cpu_fallback, threads)
+            opened = open_session(content, providers, allow_cpu_fallback, threads, acceleration)
             described = opened.session.get_modelmeta().custom_metadata_map
             metadata = _read_metadata(described)
             check_tensors(metadata, opened.session.get_inputs(), opened.session.get_outputs())
             model = cls(opened, metadata, hashlib.sha256(content).hexdigest())
             model._try_out()
+            if model.provider != CPU:
+                trusted = OpenSession(open_on_cpu(content, threads), CPU, ())
+                reference = cls(trusted, metadata, model.sha256)
+                model.deviation = check_deviation(metadata, model.infer, reference.infer)
         except ModelError as error:
             raise ModelError(f'{path}: {error}', error.field) from error
         return model
@@ -166,6 +189,10 @@ class CorrespondenceModel:
             if prior is None
             else self._in_image('prior_pixel', prior[rows], image),
         )
+
+    def end_profile(self) -> Path:
+        """Close the profile that ``acceleration.profile`` asked for; returns its file."""
+        return Path(self._session.end_profiling())
 
     def _in_image(
         self, name: str, pixel: NDArray[np.float32], image: NDArray[np.uint8]

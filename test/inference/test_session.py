@@ -12,9 +12,14 @@ import pytest
 
 from radar_camera_ssl.inference.errors import ModelError
 from radar_camera_ssl.inference.model import CorrespondenceModel
-from radar_camera_ssl.inference.session import CPU, available_providers, open_session
-
-TENSORRT, CUDA = 'TensorrtExecutionProvider', 'CUDAExecutionProvider'
+from radar_camera_ssl.inference.session import (
+    CPU,
+    CUDA,
+    TENSORRT,
+    Acceleration,
+    available_providers,
+    open_session,
+)
 
 
 class FakeRuntime:
@@ -23,16 +28,19 @@ class FakeRuntime:
     def __init__(self, build: Sequence[str], work: Sequence[str], throw: Sequence[str]) -> None:
         self.build, self.work, self.throw = build, work, throw
         self.asked: list[list[str]] = []
+        self.options: dict[str, dict[str, Any]] = {}
 
     def get_available_providers(self) -> list[str]:
         return [*self.build, CPU]
 
-    def open(self, model: bytes, options: Any, providers: list[str], **rest: Any) -> Any:
+    def open(self, model: bytes, options: Any, providers: list[Any], **rest: Any) -> Any:
         assert rest == {'enable_fallback': 0}
-        self.asked.append(providers)
-        if providers[0] in self.throw:
-            raise RuntimeError(f'libcudnn.so.9: cannot open shared object ({providers[0]})')
-        taken = [p for p in providers if p in self.work or p == CPU]
+        self.options = dict(providers)
+        names = list(self.options)
+        self.asked.append(names)
+        if names[0] in self.throw:
+            raise RuntimeError(f'libcudnn.so.9: cannot open shared object ({names[0]})')
+        taken = [name for name in names if name in self.work or name == CPU]
         return FakeSession(taken, options)
 
 
@@ -42,6 +50,13 @@ class FakeSession:
 
     def get_providers(self) -> list[str]:
         return self._providers
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's folder for caches."""
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    return tmp_path / 'cache'
 
 
 @pytest.fixture
@@ -126,6 +141,66 @@ def test_threads_and_no_spinning(runtime: Any) -> None:
 def test_wrong_use(providers: list[str], threads: int) -> None:
     with pytest.raises(ModelError):
         open_session(b'', providers, False, threads)
+
+
+def test_an_unknown_precision_is_refused() -> None:
+    with pytest.raises(ModelError, match="precision must be fp32 or fp16, is 'int4'"):
+        open_session(b'', [CPU], False, 1, Acceleration('int4'))
+
+
+@pytest.mark.parametrize(
+    ('provider', 'precision', 'arithmetic'),
+    [
+        (TENSORRT, 'fp16', 'fp16'),
+        (TENSORRT, 'fp32', 'tf32'),
+        (CUDA, 'fp16', 'tf32'),
+        (CUDA, 'fp32', 'fp32'),
+        (CPU, 'fp16', 'fp32'),
+    ],
+)
+def test_what_is_calculated_in_is_asked_for_and_told(
+    runtime: Any, provider: str, precision: str, arithmetic: str
+) -> None:
+    fake = runtime(build=[TENSORRT, CUDA], work=[TENSORRT, CUDA])
+    opened = open_session(b'', [provider], False, 1, Acceleration(precision))
+    assert opened.arithmetic == arithmetic
+    assert fake.options[provider].get('trt_fp16_enable') in (None, arithmetic == 'fp16')
+    assert fake.options[provider].get('use_tf32') in (None, int(arithmetic == 'tf32'))
+
+
+def test_tensorrt_keeps_its_engines_by_model_and_precision(runtime: Any, cache: Path) -> None:
+    fake = runtime(build=[TENSORRT, CUDA], work=[TENSORRT, CUDA])
+    folders = []
+    for model, precision in ((b'one', 'fp32'), (b'one', 'fp16'), (b'two', 'fp16')):
+        opened = open_session(model, [TENSORRT, CUDA], False, 1, Acceleration(precision))
+        options = fake.options[TENSORRT]
+        assert options['trt_engine_cache_enable'] is options['trt_timing_cache_enable'] is True
+        assert options['trt_engine_cache_path'] == str(opened.engines)
+        assert options['trt_timing_cache_path'] == str(opened.engines.parent)
+        assert 'trt_engine_cache_path' not in fake.options[CUDA]
+        folders.append(opened.engines)
+    assert len(set(folders)) == 3
+    assert all(folder.is_dir() and cache in folder.parents for folder in folders)
+
+
+def test_an_engine_that_does_not_load_is_named(runtime: Any, tmp_path: Path) -> None:
+    runtime(build=[TENSORRT], throw=[TENSORRT])
+    with pytest.raises(ModelError, match=rf'they are in {tmp_path}/engines/'):
+        open_session(b'', [TENSORRT], False, 1, Acceleration('fp16', tmp_path / 'engines'))
+
+
+def test_without_home_engines_need_a_folder(
+    runtime: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    runtime(build=[TENSORRT, CUDA], work=[TENSORRT, CUDA])
+    monkeypatch.delenv('HOME', raising=False)
+    monkeypatch.delenv('XDG_CACHE_HOME')
+    with pytest.raises(ModelError, match='neither XDG_CACHE_HOME nor HOME is set') as caught:
+        open_session(b'', [TENSORRT], False, 1)
+    assert caught.value.field == 'engine_cache'
+    assert open_session(b'', [CUDA], False, 1).engines is None
+    opened = open_session(b'', [TENSORRT], False, 1, Acceleration(engine_cache=tmp_path))
+    assert tmp_path in opened.engines.parents
 
 
 @pytest.mark.skipif(CUDA in available_providers(), reason='this build of ONNX Runtime has CUDA')

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether an accelerator really runs a model, and gives the answers that the CPU gives.
+
+The heatmap of an engine that was built wrong, of half precision that overflows, or of a driver
+that does not fit looks like any other. So a model that is opened on an accelerator answers some
+made-up pairs there and on the CPU before it is used: a wrong heatmap is worse than none.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from radar_camera_ssl.model_metadata import CubeInput, ModelMetadata
+from radar_camera_ssl.sensors.geometry import Intrinsics
+from radar_camera_ssl.sensors.radar_points import RadarPoints
+
+from .errors import ModelError
+
+if TYPE_CHECKING:
+    from .model import Correspondence
+
+Radar = RadarPoints | NDArray[np.float32]
+Infer = Callable[[NDArray[np.uint8], Radar, Intrinsics], 'Correspondence']
+
+PAIRS = 4
+_RETURNS = 40
+_PEAKS = 40
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """How far the answers of two sessions of one model are apart.
+
+    likelihood: the largest difference of any likelihood (heatmap, returns, agreement), 0 to 1.
+    moved: share of the returns, weighted by their likelihood, whose pixel is further than a cell
+    from the other session's; 0 where no return has any.
+    """
+
+    likelihood: float
+    moved: float
+
+    def __str__(self) -> str:
+        """Both, in words."""
+        return (
+            f'likelihoods differ by {self.likelihood:.4f} at most, '
+            f'{100 * self.moved:.1f} % of the returns point elsewhere'
+        )
+
+
+TOLERANCE = Deviation(likelihood=0.02, moved=0.02)
+"""Beyond this an accelerator is refused: below what calibration promises (`ece`)."""
+
+
+def check_deviation(metadata: ModelMetadata, tried: Infer, trusted: Infer) -> Deviation:
+    """Compare two sessions of one model on made-up pairs, the same every time.
+
+    Raises ModelError beyond `TOLERANCE`.
+    """
+    likelihood, moved, weight = 0.0, 0.0, 0.0
+    cell = max(
+        metadata.camera.width / metadata.grid.columns, metadata.camera.height / metadata.grid.rows
+    )
+    for image, radar, intrinsics in made_up_pairs(metadata):
+        ours, theirs = tried(image, radar, intrinsics), trusted(image, radar, intrinsics)
+        differences = [
+            np.abs(ours.heatmap - theirs.heatmap).max(),
+            abs(ours.agreement - theirs.agreement),
+        ]
+        # A cube's returns are selected by the network: another order is no error by itself.
+        if np.array_equal(ours.returns.position, theirs.returns.position) and len(ours.returns):
+            differences.append(np.abs(ours.likelihood - theirs.likelihood).max())
+            far = np.hypot(*(ours.pixel - theirs.pixel).T) > cell
+            moved += float(theirs.likelihood[far].sum())
+            weight += float(theirs.likelihood.sum())
+        likelihood = max(likelihood, *(float(value) for value in differences))
+    found = Deviation(likelihood, moved / weight if weight else 0.0)
+    if found.likelihood > TOLERANCE.likelihood or found.moved > TOLERANCE.moved:
+        raise ModelError(
+            f"the accelerator does not give the CPU's answers: {found} (allowed: "
+            f'{TOLERANCE.likelihood:g} and {100 * TOLERANCE.moved:g} %)'
+        )
+    return found
+
+
+def made_up_pairs(
+    metadata: ModelMetadata,
+) -> Iterator[tuple[NDArray[np.uint8], Radar, Intrinsics]]:
+    """Pairs of the model's kind, the same every time; like nothing on a road, but not flat."""
+    camera = metadata.camera
+    focal = np.array(
+        [[camera.width, 0, camera.width / 2], [0, camera.width, camera.height / 2], [0, 0, 1]],
+        np.float64,
+    )
+    intrinsics = Intrinsics(camera.width, camera.height, focal)
+    for seed in range(PAIRS):
+        rng = np.random.default_rng(seed)
+        coarse = rng.integers(0, 256, (12, 16, 3)).astype(np.float32)
+        size = (camera.width, camera.height)
+        smooth = cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC)
+        image = np.clip(smooth + rng.normal(0, 8, smooth.shape), 0, 255).astype(np.uint8)
+        yield image, _made_up_radar(rng, metadata), intrinsics
+
+
+def _made_up_radar(rng: np.random.Generator, metadata: ModelMetadata) -> Radar:
+    if isinstance(metadata.radar, CubeInput):
+        cube = rng.exponential(1.0, metadata.radar.shape)
+        peaks = tuple(rng.integers(0, size, _PEAKS) for size in metadata.radar.shape)
+        cube[peaks] += 10 ** rng.uniform(1, 4, _PEAKS)
+        return (10 * np.log10(cube)).astype(np.float32)
+    distance, azimuth = rng.uniform(4, 70, _RETURNS), rng.uniform(-0.6, 0.6, _RETURNS)
+    position = np.stack(
+        [distance * np.cos(azimuth), distance * np.sin(azimuth), rng.normal(0, 0.5, _RETURNS)],
+        axis=1,
+    )
+    return RadarPoints(
+        position.astype(np.float32),
+        rng.normal(-5, 6, _RETURNS).astype(np.float32),
+        rng.normal(5, 8, _RETURNS).astype(np.float32),
+        np.arange(_RETURNS, dtype=np.int32),
+    )
+
+
+def operators_by_provider(profile: Path) -> Counter[str]:
+    """Operators that each provider has run, of a profile that ONNX Runtime wrote.
+
+    A session that names an accelerator first may still run everything on the CPU: an accelerator
+    takes what it can of a graph, which may be nothing. An engine of TensorRT counts as one.
+    Raises ModelError for a file that is no profile.
+    """
+    try:
+        events = json.loads(profile.read_text(encoding='utf-8'))
+    except (OSError, ValueError) as error:
+        raise ModelError(f'cannot read the profile {profile}: {error}') from error
+    ran = {
+        (event['name'], event['args']['provider'])
+        for event in events
+        if event.get('cat') == 'Node' and event.get('args', {}).get('provider')
+    }
+    return Counter(provider for _, provider in ran)

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an accelerator must show before it is used. ONNX Runtime's CPU plays the accelerator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from model_factory import write_tiny_model
+
+from radar_camera_ssl.inference.accelerator_check import (
+    Deviation,
+    check_deviation,
+    made_up_pairs,
+    operators_by_provider,
+)
+from radar_camera_ssl.inference.model import CorrespondenceModel, ModelError
+from radar_camera_ssl.inference.session import CPU, CUDA, Acceleration
+
+
+class Accelerated:
+    """A real session on the CPU that says it were on CUDA, and answers a little differently."""
+
+    def __init__(self, real: Any, change: Callable[[str, Any], Any]) -> None:
+        self._real, self._change = real, change
+
+    def get_providers(self) -> list[str]:
+        return [CUDA, CPU]
+
+    def run(self, names: Sequence[str], feed: dict[str, Any]) -> list[Any]:
+        answers = self._real.run(names, feed)
+        return [self._change(name, value) for name, value in zip(names, answers, strict=True)]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+@pytest.fixture
+def accelerator(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str, Any], Any]], None]:
+    """Have ONNX Runtime know CUDA, whose answers are changed by a function of their name."""
+    real = onnxruntime.InferenceSession
+
+    def install(change: Callable[[str, Any], Any]) -> None:
+        def create(model: bytes, options: Any, providers: list[Any], **rest: Any) -> Any:
+            session = real(model, options, providers=[CPU], **rest)
+            return Accelerated(session, change) if providers[0][0] == CUDA else session
+
+        monkeypatch.setattr(onnxruntime, 'get_available_providers', lambda: [CUDA, CPU])
+        monkeypatch.setattr(onnxruntime, 'InferenceSession', create)
+
+    return install
+
+
+@pytest.mark.parametrize('kind', ['points', 'cube'])
+def test_rounding_is_measured_and_allowed(accelerator: Any, tmp_path: Path, kind: str) -> None:
+    accelerator(lambda name, value: value * np.float32(0.995) if name == 'heatmap' else value)
+    model = CorrespondenceModel.load(write_tiny_model(tmp_path / 'm.onnx', kind), [CUDA])
+    assert model.provider == CUDA
+    assert model.deviation is not None
+    assert 0.001 < model.deviation.likelihood <= 0.005
+    assert model.deviation.moved == 0
+
+
+def shifted(name: str, value: Any) -> Any:
+    return value + 100 if name == 'pixel' else value
+
+
+def flat(name: str, value: Any) -> Any:
+    return np.full_like(value, 0.5) if name == 'heatmap' else value
+
+
+def sure(name: str, value: Any) -> Any:
+    return np.ones_like(value) if name == 'agreement' else value
+
+
+@pytest.mark.parametrize(('change', 'told'), [(shifted, '100.0 %'), (flat, '0.'), (sure, '0.')])
+def test_a_wrong_answer_is_refused(
+    accelerator: Any, tiny_model: Path, change: Any, told: str
+) -> None:
+    accelerator(change)
+    with pytest.raises(ModelError, match=rf"not give the CPU's answers: .*{told}"):
+        CorrespondenceModel.load(tiny_model, [CUDA, CPU], allow_cpu_fallback=True)
+
+
+def test_the_cpu_is_not_compared_with_itself(tiny_model: Path) -> None:
+    assert CorrespondenceModel.load(tiny_model).deviation is None
+
+
+@pytest.mark.parametrize('kind', ['points', 'cube'])
+def test_made_up_pairs_are_the_same_every_time_and_lit(tmp_path: Path, kind: str) -> None:
+    model = CorrespondenceModel.load(write_tiny_model(tmp_path / 'm.onnx', kind))
+    assert check_deviation(model.metadata, model.infer, model.infer) == Deviation(0.0, 0.0)
+    lit = [model.infer(*pair).likelihood.max() for pair in made_up_pairs(model.metadata)]
+    assert min(lit) > 0.5
+
+
+def test_a_profile_tells_what_ran_where(tiny_model: Path, tmp_path: Path) -> None:
+    asked = Acceleration(profile=tmp_path / 'profile')
+    model = CorrespondenceModel.load(tiny_model, acceleration=asked)
+    ran = operators_by_provider(model.end_profile())
+    assert set(ran) == {CPU}
+    assert ran[CPU] > 10
+
+
+def test_what_is_no_profile(tmp_path: Path) -> None:
+    (tmp_path / 'p.json').write_text('nonsense')
+    with pytest.raises(ModelError, match='cannot read the profile'):
+        operators_by_provider(tmp_path / 'p.json')
