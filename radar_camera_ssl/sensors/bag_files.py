@@ -57,7 +57,9 @@ def open_bag(path: Path) -> tuple[AnyReader | SalvagedBag, str | None]:
             raise
         bag, reason = salvaged, str(error)
     known = bag.typestore.fielddefs
-    bag.typestore.register({k: v for k, v in fallback.fielddefs.items() if k not in known})
+    # All of them take as long as opening the bag itself.
+    if any(connection.msgtype not in known for connection in bag.connections):
+        bag.typestore.register({k: v for k, v in fallback.fielddefs.items() if k not in known})
     return bag, reason
 
 
