@@ -81,6 +81,10 @@ COMMANDS = {
         'replay bags through a model: figures beside blind baselines, overlay video',
         extra='evaluation',
     ),
+    'warmup': Command(
+        'radar_camera_ssl.inference.warmup_command',
+        'build the engines of an accelerator ahead of the first drive, and check its answers',
+    ),
     'info': Command(
         'radar_camera_ssl.inference.command',
         'show what a model file says about itself',

@@ -36,7 +36,7 @@ ARRAYS = {'numpy', 'cv2'}
 THIRD_PARTY = {
     # What rosbags decompresses with.
     'sensors': ARRAYS | {'rosbags', 'lz4', 'backports', 'compression'},
-    'inference': ARRAYS | {'onnxruntime'},
+    'inference': ARRAYS | {'onnxruntime', 'tqdm'},
     'simulation': ARRAYS | {'rosbags', 'tqdm'},
     # onnxruntime: an export is compared with what it was exported from.
     'learning': ARRAYS

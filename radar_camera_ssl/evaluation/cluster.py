@@ -16,7 +16,6 @@ from radar_camera_ssl.evaluation.drive_result import DriveFailure
 from radar_camera_ssl.evaluation.drive_run import DriveJob
 from radar_camera_ssl.evaluation.jobs import Outcome, attempt
 from radar_camera_ssl.evaluation.progress import DriveProgress, Progress, Word
-from radar_camera_ssl.inference.model import CorrespondenceModel
 
 _POLL_S = 0.5
 _REACHED_WITHIN_S = 10.0
@@ -133,7 +132,7 @@ def _work(index: int, job: DriveJob, model_file: Path, mailbox: Any) -> bytes:
         outcome = DriveFailure(job.path, f'{missing[0]}: {where}')
     else:
         progress = DriveProgress(tell)
-        outcome = attempt(job, lambda: CorrespondenceModel.load(model_file), progress)
+        outcome = attempt(job, lambda: job.options.load(model_file), progress)
         progress.flush()
     return pickle.dumps(outcome)
 

@@ -18,6 +18,8 @@ from radar_camera_ssl.evaluation.comparison import (
 )
 from radar_camera_ssl.evaluation.evaluate import METRICS_SCHEMA, EvaluationOptions, evaluate_bags
 from radar_camera_ssl.evaluation.summary import figures_table
+from radar_camera_ssl.inference.arguments import add_acceleration_arguments
+from radar_camera_ssl.inference.session import Acceleration
 from radar_camera_ssl.resources import default_model_path
 
 REGRESSION = 3
@@ -63,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='FILE',
         help='also a recording (.rrd) for the Rerun viewer; several bags: one each, FILE_bag',
     )
+    add_acceleration_arguments(parser, required=False)
     at_once = parser.add_mutually_exclusive_group()
     at_once.add_argument(
         '--jobs', type=count, default=1, metavar='N', help='bags evaluated at once, one core each'
@@ -92,6 +95,8 @@ def run(args: argparse.Namespace) -> int:
         camera_info_topic=args.camera_info_topic,
         field_aliases=dict(args.field) or None,
         max_pairs=args.max_pairs,
+        providers=tuple(args.providers),
+        acceleration=Acceleration(args.precision, args.cache),
     )
     with tqdm(unit='pair', disable=not sys.stderr.isatty()) as bar:
 

@@ -22,6 +22,7 @@ from radar_camera_ssl.evaluation.replay import RadarFrame, Replay, ReplayFrame, 
 from radar_camera_ssl.evaluation.timeline import Timeline
 from radar_camera_ssl.evaluation.write_behind import WriteBehind
 from radar_camera_ssl.inference.model import CorrespondenceModel
+from radar_camera_ssl.inference.session import CPU, SINGLE_PRECISION, Acceleration
 from radar_camera_ssl.sensors.errors import SensorDataError
 from radar_camera_ssl.sensors.geometry import transform_chain
 from radar_camera_ssl.sensors.recording import Recording, RecordingError
@@ -31,10 +32,11 @@ _OTHER_DRIVE_FRAMES = 64
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """How a recording is read.
+    """How a recording is read, and on what the model runs.
 
     slop_s: largest gap of a pair. Topics are found by type where not named. field_aliases: names
-    of radar fields as for `decode_points`. max_pairs: stop a drive early.
+    of radar fields as for `decode_points`. max_pairs: stop a drive early. providers and
+    acceleration: as for `CorrespondenceModel.load`.
     """
 
     slop_s: float = 0.05
@@ -43,6 +45,12 @@ class EvaluationOptions:
     camera_info_topic: str | None = None
     field_aliases: Mapping[str, str] | None = None
     max_pairs: int | None = None
+    providers: tuple[str, ...] = (CPU,)
+    acceleration: Acceleration = SINGLE_PRECISION
+
+    def load(self, model: Path) -> CorrespondenceModel:
+        """Load a model file to be run so; raises ModelError."""
+        return CorrespondenceModel.load(model, self.providers, acceleration=self.acceleration)
 
 
 @dataclass(frozen=True)

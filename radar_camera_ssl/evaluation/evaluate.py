@@ -78,7 +78,7 @@ def evaluate_bags(
     results = None if out is None else ResultFolder(Path(out), paths, wanted)
     model_file = None if isinstance(model, CorrespondenceModel) else Path(os.path.abspath(model))
     if isinstance(model, Path | str):
-        model = CorrespondenceModel.load(model)
+        model = options.load(Path(model))
     if (jobs > 1 or ray is not None) and model_file is None:
         raise ValueError('other processes need the model as a file')
     with results or nullcontext():
@@ -137,6 +137,7 @@ def _metrics(
             'sha256': model.sha256,
             'radar': model.metadata.radar.kind,
             'provider': model.provider,
+            'arithmetic': model.arithmetic,
             'grid': [model.metadata.grid.rows, model.metadata.grid.columns],
         },
         'slop_s': options.slop_s,

@@ -121,7 +121,7 @@ def _work(job: DriveJob, model_file: Path, sender: Connection) -> None:
             os._exit(1)
 
     progress = DriveProgress(lambda *message: send(message))
-    outcome = attempt(job, lambda: CorrespondenceModel.load(model_file), progress)
+    outcome = attempt(job, lambda: job.options.load(model_file), progress)
     progress.flush()
     send(outcome)
 

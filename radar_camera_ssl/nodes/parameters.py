@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from radar_camera_ssl.inference.session import FP32, PRECISIONS
 from radar_camera_ssl.sensors.radar_points import FIELD_ALIASES
 
 from .parameter_table import ANY_TIME, START, markdown_table, parameter
@@ -73,6 +74,18 @@ class Settings:
     allow_cpu_fallback: bool = parameter(
         False,
         'Run on the CPU when an asked-for accelerator does not; otherwise configuring fails.',
+    )
+    precision: str = parameter(
+        FP32,
+        'Arithmetic of an accelerator. `fp16`: engines of TensorRT in half precision, TF32 with '
+        'CUDA. `fp32`: TensorRT takes TF32, unless NVIDIA_TF32_OVERRIDE is 0. Answers that are '
+        "not the CPU's fail to configure.",
+        choices=PRECISIONS,
+    )
+    engine_cache: str = parameter(
+        '',
+        'Folder of the engines of TensorRT, which `radar_camera_ssl warmup` builds ahead of the '
+        'first drive. Empty: `radar_camera_ssl` in XDG_CACHE_HOME or `~/.cache`.',
     )
     inference_threads: int = parameter(1, 'CPU threads of one inference.', minimum=1, maximum=64)
     radar_format: str = parameter(

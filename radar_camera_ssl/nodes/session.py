@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from radar_camera_ssl.inference.model import CorrespondenceModel, ModelError
+from radar_camera_ssl.inference.session import Acceleration
 from radar_camera_ssl.model_metadata import CubeInput
 from radar_camera_ssl.resources import model_path
 from radar_camera_ssl.sensors.pairing import Pair
@@ -53,6 +54,10 @@ def open_session(settings: Settings, on_drop: Callable[[str, str], None]) -> Ses
         providers=[provider for provider in settings.providers if provider],
         allow_cpu_fallback=settings.allow_cpu_fallback,
         threads=settings.inference_threads,
+        acceleration=Acceleration(
+            settings.precision,
+            Path(settings.engine_cache).expanduser() if settings.engine_cache else None,
+        ),
     )
     _check_fit(model, settings)
     queue: PairQueue[Pair] = PairQueue(settings.pair_queue_depth)
@@ -86,6 +91,9 @@ def _facts(model: CorrespondenceModel, path: Path) -> dict[str, str]:
         'model.card': str(card) if card.is_file() else '',
         'model.radar': model.metadata.radar.kind,
         'provider': model.provider,
+        'provider.arithmetic': model.arithmetic,
+        'provider.deviation': str(model.deviation or ''),
+        'provider.engines': str(model.engines or ''),
     }
 
 

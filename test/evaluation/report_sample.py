@@ -53,6 +53,7 @@ def sample_metrics(seed: int = 0, bags: int = 2) -> dict[str, Any]:
             'sha256': f'{seed:064x}',
             'radar': 'points',
             'provider': 'CPUExecutionProvider',
+            'arithmetic': 'fp32',
             'grid': [30, 40],
         },
         'slop_s': 0.05,

@@ -14,6 +14,7 @@ from radar_camera_ssl import cli
 from radar_camera_ssl.evaluation import command
 from radar_camera_ssl.evaluation.comparison import ComparisonError
 from radar_camera_ssl.evaluation.summary import HEADLINES
+from radar_camera_ssl.inference.errors import ModelError
 
 
 def parse(*arguments: str) -> argparse.Namespace:
@@ -152,3 +153,14 @@ def test_a_rerun_recording_must_end_as_its_viewer_wants(
     with pytest.raises(SystemExit):
         parse('bag', '--out', 'out', '--rerun', 'a.mcap')
     assert 'a.mcap does not end in .rrd' in capsys.readouterr().err
+
+
+def test_an_accelerator_that_is_not_there_is_refused(
+    block_drive: Callable[..., Path], tiny_model: Path, tmp_path: Path
+) -> None:
+    bag, tensorrt = block_drive(frames=3), 'TensorrtExecutionProvider'
+    args = parse(str(bag), '--model', str(tiny_model), '--out', str(tmp_path / 'out'))
+    assert args.providers == ['CPUExecutionProvider']
+    args.providers = [tensorrt]
+    with pytest.raises(ModelError, match=f'{tensorrt} is not in this build'):
+        command.run(args)

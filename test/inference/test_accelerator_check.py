@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
 from model_factory import write_tiny_model
 
@@ -20,39 +18,6 @@ from radar_camera_ssl.inference.accelerator_check import (
 )
 from radar_camera_ssl.inference.model import CorrespondenceModel, ModelError
 from radar_camera_ssl.inference.session import CPU, CUDA, Acceleration
-
-
-class Accelerated:
-    """A real session on the CPU that says it were on CUDA, and answers a little differently."""
-
-    def __init__(self, real: Any, change: Callable[[str, Any], Any]) -> None:
-        self._real, self._change = real, change
-
-    def get_providers(self) -> list[str]:
-        return [CUDA, CPU]
-
-    def run(self, names: Sequence[str], feed: dict[str, Any]) -> list[Any]:
-        answers = self._real.run(names, feed)
-        return [self._change(name, value) for name, value in zip(names, answers, strict=True)]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
-
-
-@pytest.fixture
-def accelerator(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str, Any], Any]], None]:
-    """Have ONNX Runtime know CUDA, whose answers are changed by a function of their name."""
-    real = onnxruntime.InferenceSession
-
-    def install(change: Callable[[str, Any], Any]) -> None:
-        def create(model: bytes, options: Any, providers: list[Any], **rest: Any) -> Any:
-            session = real(model, options, providers=[CPU], **rest)
-            return Accelerated(session, change) if providers[0][0] == CUDA else session
-
-        monkeypatch.setattr(onnxruntime, 'get_available_providers', lambda: [CUDA, CPU])
-        monkeypatch.setattr(onnxruntime, 'InferenceSession', create)
-
-    return install
 
 
 @pytest.mark.parametrize('kind', ['points', 'cube'])

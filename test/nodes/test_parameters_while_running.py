@@ -43,6 +43,7 @@ OTHERS: dict[str, Any] = {
     'radar_fields': ['rcs=power'],
     'cube_axes': [0.0, 50.0, -0.5, 0.5, -10.0, 10.0],
     'model_path': '/elsewhere.onnx',
+    'engine_cache': '/elsewhere',
 }
 
 

@@ -59,7 +59,7 @@ def model_section(metrics: Mapping[str, Any], card: str | None) -> Element:
         *(h('dt', 'sha256'), h('dd', h('code', model['sha256'], class_='digest'))),
         *(h('dt', 'reads'), h('dd', f'radar {model["radar"]}')),
         *(h('dt', 'heatmap'), h('dd', f'{columns} x {rows} cells')),
-        *(h('dt', 'ran on'), h('dd', model['provider'])),
+        *(h('dt', 'ran on'), h('dd', f'{model["provider"]}, {model["arithmetic"]}')),
     )
     shown = card_element(card) if card else h('p', 'No card (.md) lies beside the model file.')
     return section('model', 'The model and its card', facts, shown)
