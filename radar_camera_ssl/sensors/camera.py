@@ -30,6 +30,9 @@ class Encoding:
     to_bgr: int | None
 
 
+# A compressed image of more is none of a camera on a vehicle but a damaged header.
+MAX_PIXELS = 2**26
+
 # What image_transport calls a JPEG of a colour image.
 JPEG_FORMAT = 'bgr8; jpeg compressed bgr8'
 
@@ -142,6 +145,7 @@ def _decode_compressed(msg: Any) -> NDArray[np.uint8]:
     if data.size == 0:
         raise SensorDataError('image_empty', 'compressed image without data')
     _check_complete(data, msg.format)
+    _check_size(data.data, msg.format)
     # The calibration belongs to the pixels as stored: an EXIF orientation must not turn them.
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
@@ -169,3 +173,38 @@ def _check_complete(data: NDArray[np.uint8], label: str) -> None:
         raise SensorDataError(
             'image_truncated', f'{label!r} image of {data.size} bytes has no end marker'
         )
+
+
+def _check_size(data: memoryview, label: str) -> None:
+    """Refuse a JPEG or PNG whose header asks for more than MAX_PIXELS.
+
+    OpenCV believes it, and takes gigabytes and many seconds for a damaged one of a few bytes.
+    """
+    if data[:2] == b'\xff\xd8':
+        size = _jpeg_size(data)
+    elif data[:8] == b'\x89PNG\r\n\x1a\n':
+        size = data[16:24]
+    else:
+        return
+    half = len(size) // 2
+    pixels = int.from_bytes(size[:half], 'big') * int.from_bytes(size[half:], 'big')
+    if pixels > MAX_PIXELS:
+        raise SensorDataError(
+            'image_corrupt', f'{label!r} image of {len(data)} bytes asks for {pixels} pixels'
+        )
+
+
+def _jpeg_size(data: memoryview) -> memoryview:
+    """Height and width of a JPEG, two bytes each, from its frame header (ITU-T T.81, B.2.2).
+
+    Empty where there is none: that is for the decoder to say.
+    """
+    at = 2
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        # Of these numbers, three are of other tables.
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            return data[at + 5 : at + 9]
+        # A marker may be filled up with bytes 0xFF.
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], 'big')
+    return data[:0]

@@ -117,6 +117,8 @@ def structured_view(msg: Any) -> NDArray[Any]:
     are copied. Raises SensorDataError `points_datatype` or `points_truncated`.
     """
     point_step = int(msg.point_step)
+    if point_step > np.iinfo(np.intc).max:
+        raise SensorDataError('points_truncated', f'point_step of {point_step} bytes')
     order = '>' if msg.is_bigendian else '<'
     names, formats, offsets = [], [], []
     for point_field in msg.fields:

@@ -151,6 +151,26 @@ def test_truncated_compressed_images_have_a_reason(suffix: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ('suffix', 'before', 'size'),
+    [
+        # Start of frame, length and precision; name of the first chunk.
+        ('.jpg', b'\xff\xc0\0\x11\x08', struct.pack('>HH', 30000, 30000)),
+        ('.png', b'IHDR', struct.pack('>II', 30000, 30000)),
+    ],
+)
+def test_a_header_that_asks_for_gigabytes_is_refused_unread(
+    suffix: str, before: bytes, size: bytes
+) -> None:
+    _, encoded = cv2.imencode(suffix, RNG.integers(0, 256, (64, 64, 3), np.uint8))
+    data = encoded.tobytes()
+    at = data.index(before) + len(before)
+    spoilt = data[:at] + size + data[at + len(size) :]
+    with pytest.raises(SensorDataError, match='900000000 pixels') as caught:
+        decode_image(messages.compressed(spoilt, suffix[1:]))
+    assert caught.value.reason == 'image_corrupt'
+
+
+@pytest.mark.parametrize(
     ('data', 'label', 'reason'),
     [
         (b'', 'jpeg', 'image_empty'),
