@@ -134,6 +134,9 @@ class CorrespondenceModel:
                 model.deviation = check_deviation(metadata, model.infer, reference.infer)
         except ModelError as error:
             raise ModelError(f'{path}: {error}', error.field) from error
+        except RUNTIME_ERRORS as error:
+            # Such as names and metadata of a damaged file, which are no text.
+            raise ModelError(f'{path}: the model is damaged: {one_line(error)}') from error
         return model
 
     def infer(
@@ -156,22 +159,9 @@ class CorrespondenceModel:
         Raises SensorDataError (``image_empty``, ``cube_shape``) for input that cannot be used,
         ModelError when the run fails or answers with something that is no answer.
         """
-        _check_image(image)
-        camera = self.metadata.camera
-        feed: dict[str, Any] = {'image': resize_image(image, camera.height, camera.width)[None]}
-        if camera.intrinsics:
-            if intrinsics is None:
-                raise ModelError('the model needs the camera intrinsics', 'camera.intrinsics')
-            scaled = intrinsics.scaled(camera.width, camera.height)
-            feed['intrinsics'] = scaled.matrix.astype(np.float32)[None]
-        dropped = 0
-        returns: RadarPoints | None = None
-        rows: slice | NDArray[np.bool_]
-        if isinstance(self.metadata.radar, PointsInput):
-            returns, dropped = self._feed_points(feed, radar, self.metadata.radar)
-        else:
-            _feed_cube(feed, radar, self.metadata.radar)
+        feed, returns, dropped = self._feed(image, radar, intrinsics)
         answer = self._run(feed)
+        rows: slice | NDArray[np.bool_]
         if returns is None:
             rows = _found(answer['return_polar'])
             returns = _polar_returns(answer['return_polar'][rows])
@@ -190,6 +180,15 @@ class CorrespondenceModel:
             else self._in_image('prior_pixel', prior[rows], image),
         )
 
+    def feed(
+        self,
+        image: NDArray[np.uint8],
+        radar: RadarPoints | NDArray[np.float32],
+        intrinsics: Intrinsics | None = None,
+    ) -> dict[str, Any]:
+        """The input tensors of a pair, by name, with what `infer` takes and raises."""
+        return self._feed(image, radar, intrinsics)[0]
+
     def end_profile(self) -> Path:
         """Close the profile that ``acceleration.profile`` asked for; returns its file."""
         return Path(self._session.end_profiling())
@@ -203,6 +202,24 @@ class CorrespondenceModel:
         camera = self.metadata.camera
         scale = np.array([image.shape[1] / camera.width, image.shape[0] / camera.height])
         return ((pixel + 0.5) * scale - 0.5).astype(np.float32)
+
+    def _feed(
+        self, image: NDArray[np.uint8], radar: object, intrinsics: Intrinsics | None
+    ) -> tuple[dict[str, Any], RadarPoints | None, int]:
+        """Input tensors; the returns in them, None for a cube; how many returns were left out."""
+        _check_image(image)
+        camera = self.metadata.camera
+        feed: dict[str, Any] = {'image': resize_image(image, camera.height, camera.width)[None]}
+        if camera.intrinsics:
+            if intrinsics is None:
+                raise ModelError('the model needs the camera intrinsics', 'camera.intrinsics')
+            scaled = intrinsics.scaled(camera.width, camera.height)
+            feed['intrinsics'] = scaled.matrix.astype(np.float32)[None]
+        if not isinstance(self.metadata.radar, PointsInput):
+            _feed_cube(feed, radar, self.metadata.radar)
+            return feed, None, 0
+        returns, dropped = self._feed_points(feed, radar, self.metadata.radar)
+        return feed, returns, dropped
 
     def _feed_points(
         self, feed: dict[str, Any], radar: object, wanted: PointsInput
