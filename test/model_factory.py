@@ -68,6 +68,7 @@ def write_tiny_model(
     throw_above: float | None = None,
     nan_above: float | None = None,
     slow_steps: int = 0,
+    hang_above: float | None = None,
     rename: Mapping[str, str] | None = None,
     retype: Mapping[str, int] | None = None,
     drop_output: str | None = None,
@@ -80,9 +81,10 @@ def write_tiny_model(
     of failures: ``written_metadata`` is what the file says instead ('' the truth, None nothing);
     ``dynamic`` leaves the number of returns open; ``throw_above`` makes the run fail, and
     ``nan_above`` the heatmap not a number, once a real return's RCS in dBsm (a cube's power in dB)
-    exceeds it; ``slow_steps`` adds about half a millisecond each; ``rename`` and ``retype`` (to a
-    TensorProto type) change tensors, ``drop_output`` removes one, ``short_output`` lacks its last
-    entry at run time without the declared shape telling, ``scale_output`` multiplies by a factor.
+    exceeds it; ``hang_above`` makes it take days then; ``slow_steps`` adds about half a
+    millisecond each; ``rename`` and ``retype`` (to a TensorProto type) change tensors,
+    ``drop_output`` removes one, ``short_output`` lacks its last entry at run time without the
+    declared shape telling, ``scale_output`` multiplies by a factor.
     """
     metadata = description or tiny_metadata(kind)
     graph = _Graph()
@@ -97,7 +99,13 @@ def write_tiny_model(
         hot = graph('Greater', power, graph.const(nan_above))
         outputs['heatmap'] = graph('Where', hot, graph.const(np.nan), outputs['heatmap'])
     if slow_steps:
-        outputs['agreement'] = _slow(graph, slow_steps, outputs['agreement'])
+        steps = graph.const(slow_steps, np.int64)
+        outputs['agreement'] = _slow(graph, steps, outputs['agreement'])
+    if hang_above is not None:
+        over = graph('Greater', power, graph.const(hang_above))
+        over = graph('Cast', over, to=TensorProto.INT64)
+        steps = graph('Mul', over, graph.const(10**9, np.int64))
+        outputs['agreement'] = _slow(graph, steps, outputs['agreement'])
     for name, factor in (scale_output or {}).items():
         outputs[name] = graph('Mul', outputs[name], graph.const(factor))
     if short_output:
@@ -301,8 +309,8 @@ def _throw_above(g: _Graph, power: str, limit: float, agreement: str) -> str:
     return g('Add', agreement, g('Gather', g.const([0.0]), index))
 
 
-def _slow(g: _Graph, steps: int, agreement: str) -> str:
-    """Square a matrix again and again: about half a millisecond a step."""
+def _slow(g: _Graph, steps: str, agreement: str) -> str:
+    """Square a matrix ``steps`` times: about half a millisecond each."""
     side = 320
     state = g.const(np.full((side, side), 1 / side))
     start = g('Add', state, g('Mul', g('ReduceMax', agreement, keepdims=0), g.const(0.0)))
@@ -322,7 +330,7 @@ def _slow(g: _Graph, steps: int, agreement: str) -> str:
             helper.make_tensor_value_info('m_out', TensorProto.FLOAT, (side, side)),
         ],
     )
-    last = g('Loop', g.const(steps, np.int64), g.const(True, np.bool_), start, body=body)
+    last = g('Loop', steps, g.const(True, np.bool_), start, body=body)
     zero = g('Mul', g('ReduceMax', last, keepdims=0), g.const(0.0))
     return g('Add', agreement, zero)
 

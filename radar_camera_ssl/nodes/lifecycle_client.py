@@ -16,7 +16,7 @@ from rclpy.client import Client
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 
-from .process import ensure_log_directory
+from .process import arguments_with_log
 
 TRANSITIONS = {
     'configure': Transition.TRANSITION_CONFIGURE,
@@ -121,8 +121,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument('--timeout', type=float, default=30.0, metavar='S')
     options = parser.parse_args(arguments)
-    ensure_log_directory()
-    rclpy.init()
+    rclpy.init(args=arguments_with_log(None))
     try:
         with LifecycleClient(options.node) as client:
             if options.transition == 'bring_up':

@@ -35,10 +35,17 @@ from .worker import PairWorker, Stages
 if TYPE_CHECKING:
     from radar_camera_ssl.inference.model import Correspondence
 
-JOIN_TIMEOUT_S = 10.0
+# Below what launch (5 s from SIGINT to SIGTERM, as long again to SIGKILL) and docker (10 s) grant.
+JOIN_TIMEOUT_S = 4.0
 # How often the executor shows that it comes round.
 BEAT_S = 0.1
-EXPECTED_ERRORS = (ModelError, optional_packages.MissingPackageError)
+
+
+class WorkerHangsError(RuntimeError):
+    """The worker does not come back from the pair it is at."""
+
+
+EXPECTED_ERRORS = (ModelError, optional_packages.MissingPackageError, WorkerHangsError)
 
 
 class ReflectionHeatmapNode(LifecycleNode):
@@ -146,8 +153,11 @@ class ReflectionHeatmapNode(LifecycleNode):
     @told(on_exception=ERROR)
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Unsubscribe and stop the worker; what waits is counted as `deactivated`."""
-        self._stop()
-        deactivated = super().on_deactivate(state)
+        try:
+            self._stop()
+        finally:
+            # Whatever comes of it, nothing is published any more.
+            deactivated = super().on_deactivate(state)
         if self._fatal:
             # rcl knows no way from active to error processing but a transition that fails.
             self.fail(self._fatal)
@@ -186,7 +196,9 @@ class ReflectionHeatmapNode(LifecycleNode):
             self._session.intake.clear('deactivated')
             self._session.queue.close('deactivated')
         if self._worker is not None and not self._worker.join(JOIN_TIMEOUT_S):
-            raise RuntimeError(f'the worker is still at work after {JOIN_TIMEOUT_S:g} s')
+            raise WorkerHangsError(
+                f'the worker is still at work after {JOIN_TIMEOUT_S:g} s; restart the process'
+            )
         self._worker = None
 
     def _release(self) -> None:
@@ -202,8 +214,15 @@ class ReflectionHeatmapNode(LifecycleNode):
         self._diagnostics.stop()
         try:
             self._stop()
+        except WorkerHangsError as error:
+            self.get_logger().error(f'ending all the same: {error}')
         finally:
             super().destroy_node()
+
+    @property
+    def hangs(self) -> bool:
+        """Whether a thread is at work that does not come back, while the node is destroyed."""
+        return self._worker is not None
 
     # Worker's thread
 
@@ -222,6 +241,8 @@ class ReflectionHeatmapNode(LifecycleNode):
     ) -> None:
         assert self._session is not None
         assert self._outputs is not None
+        if self._state == 'finalized':
+            raise SensorDataError('deactivated', 'the answer came after the node had given up')
         self._outputs.publish(radar, image_message, image, result)
         if self._settings().stamp_tolerance > 0:
             # Also what sensors and network took, which the ages by arrival cannot know.
