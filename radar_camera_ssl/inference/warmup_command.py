@@ -18,10 +18,13 @@ from radar_camera_ssl.resources import default_model_path
 
 from .accelerator_check import operators_by_provider
 from .arguments import add_acceleration_arguments
+from .engine_cache import default_cache
 from .model import CorrespondenceModel
-from .session import Acceleration
+from .session import TENSORRT, Acceleration
 
 _REFRESH_S = 0.5
+
+Stamps = dict[Path, int]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,12 +44,13 @@ def run(args: argparse.Namespace) -> int:
     """
     path = args.model or default_model_path()
     wanted = args.providers[0]
-    started, clock = time.time(), time.monotonic()
+    cache = args.cache or default_cache() if TENSORRT in args.providers else None
+    before, started = _engines(cache), time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
         acceleration = Acceleration(args.precision, args.cache, Path(scratch) / 'profile')
         model = _open(path, args.providers, acceleration)
         ran = operators_by_provider(model.end_profile())
-    print('\n'.join(_told(model, ran, started, time.monotonic() - clock)))
+    print('\n'.join(_told(model, ran, before, time.monotonic() - started)))
     if model.provider != wanted:
         print(f'{wanted} does not run: {"; ".join(model.passed_over)}', file=sys.stderr)
         return 1
@@ -81,18 +85,24 @@ def _open(path: Path, providers: list[str], acceleration: Acceleration) -> Corre
     return opened[0]
 
 
+def _engines(folder: Path | None) -> Stamps:
+    """The engines below a folder, and when each was written; none in no folder."""
+    found = folder.rglob('*.engine') if folder else ()
+    return {engine.resolve(): engine.stat().st_mtime_ns for engine in found}
+
+
 def _told(
-    model: CorrespondenceModel, ran: Counter[str], started: float, took_s: float
+    model: CorrespondenceModel, ran: Counter[str], before: Stamps, took_s: float
 ) -> Iterator[str]:
     shares = ', '.join(f'{n} on {provider}' for provider, n in ran.most_common())
     yield f'ready after {took_s:.1f} s on {model.provider}, in {model.arithmetic}'
     yield f'operators (an engine is one): {shares}'
     if model.engines is not None:
-        engines = sorted(model.engines.glob('*.engine'))
-        built = sum(engine.stat().st_mtime >= started for engine in engines)
+        engines = _engines(model.engines)
+        there = len(engines.items() & before.items())
         size = sum(engine.stat().st_size for engine in engines) / 1e6
         yield (
-            f'engines: {built} built, {len(engines) - built} were there, {size:.1f} MB in '
+            f'engines: {len(engines) - there} built, {there} were there, {size:.1f} MB in '
             f'{model.engines}'
         )
     if model.deviation is not None:
