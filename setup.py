@@ -36,7 +36,7 @@ setup(
     ],
     extras_require={
         'evaluation': ['av>=14', 'markdown-it-py>=3'],
-        'gpu': ['onnxruntime-gpu>=1.17'],
+        'gpu': ['onnxruntime-gpu>=1.18'],
         'learning': [
             'onnx>=1.17',
             'pytorch-lightning>=2.6',
@@ -44,6 +44,7 @@ setup(
             'torch>=2.6',
             'webdataset>=1.0',
         ],
+        'quantization': ['onnx>=1.17'],
         'ray': ['ray>=2.40'],
         'rerun': ['rerun-sdk>=0.39'],
         # `colcon test` runs nothing unless this extra names pytest. Pytest 9 breaks

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What one answer costs on this machine, and what other ways of running it would.
 
-    python benchmarks/inference.py [--model models/points.onnx]
+    python benchmarks/inference.py [--model models/points.onnx] [--rival points_int8.onnx]
 
 Prints milliseconds (median and 99th percentile) of one inference with a VGA image, of one
 overlay, and of single stages; then the ratios that decided how the model is run: input and output
-binding against a plain run, spinning threads against sleeping ones, two threads against one.
+binding against a plain run, spinning threads against sleeping ones, two threads against one; and
+a rival model against the model.
 Ratios are of interleaved runs, so that another load on the machine hits both sides alike. Writes
 out/benchmarks/inference.json.
 """
@@ -41,6 +42,7 @@ def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--model', type=Path, help='points model file; the shipped one if none')
+    parser.add_argument('--rival', type=Path, help='another file with the same inputs')
     parser.add_argument('--repetitions', type=int, default=150)
     parser.add_argument('--out', type=Path, default=Path('out/benchmarks/inference.json'))
     args = parser.parse_args()
@@ -69,6 +71,12 @@ def main() -> None:
             lambda: sleeping.run(names, feed),
         ),
     }
+    if args.rival:
+        rival = session(args.rival.read_bytes(), threads=1, spinning=False)
+        rivals[f'{args.rival.stem} / {path.stem}'] = (
+            lambda: rival.run(names, feed),
+            stages['run'],
+        )
     result: dict[str, Any] = {
         'machine': {'processor': platform.processor() or platform.machine(), 'cores': cores()},
         'versions': {'onnxruntime': onnxruntime.__version__, 'opencv': cv2.__version__},

@@ -76,6 +76,11 @@ COMMANDS = {
         run='run_adapt',
         extra='learning',
     ),
+    'quantize': Command(
+        'radar_camera_ssl.quantization.command',
+        'write a model file with int8 convolutions, calibrated on drives',
+        extra='quantization',
+    ),
     'evaluate': Command(
         'radar_camera_ssl.evaluation.command',
         'replay bags through a model: figures beside blind baselines, overlay video',

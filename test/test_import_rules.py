@@ -25,6 +25,7 @@ ROOMS = {
     'inference': {'sensors'},
     'simulation': {'sensors'},
     'learning': {'sensors'},
+    'quantization': {'sensors', 'inference'},
     'evaluation': {'sensors', 'inference'},
     'nodes': {'sensors', 'inference'},
 }
@@ -37,6 +38,7 @@ THIRD_PARTY = {
     # What rosbags decompresses with.
     'sensors': ARRAYS | {'rosbags', 'lz4', 'backports', 'compression'},
     'inference': ARRAYS | {'onnxruntime', 'tqdm'},
+    'quantization': {'onnx', 'onnxruntime', 'tqdm'},
     'simulation': ARRAYS | {'rosbags', 'tqdm'},
     # onnxruntime: an export is compared with what it was exported from.
     'learning': ARRAYS

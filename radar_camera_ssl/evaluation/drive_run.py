@@ -18,10 +18,11 @@ from radar_camera_ssl.evaluation.oracle import ProjectionOracle
 from radar_camera_ssl.evaluation.outputs import DriveOutputs, OutputOptions
 from radar_camera_ssl.evaluation.progress import DriveProgress
 from radar_camera_ssl.evaluation.recorded_rig import RecordedRig
-from radar_camera_ssl.evaluation.replay import RadarFrame, Replay, ReplayFrame, decode_radar
+from radar_camera_ssl.evaluation.replay import RadarFrame, Replay, ReplayFrame
 from radar_camera_ssl.evaluation.timeline import Timeline
 from radar_camera_ssl.evaluation.write_behind import WriteBehind
 from radar_camera_ssl.inference.model import CorrespondenceModel
+from radar_camera_ssl.inference.radar_frames import decode_radar
 from radar_camera_ssl.inference.session import CPU, SINGLE_PRECISION, Acceleration
 from radar_camera_ssl.sensors.errors import SensorDataError
 from radar_camera_ssl.sensors.geometry import transform_chain

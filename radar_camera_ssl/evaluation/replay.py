@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 
 from radar_camera_ssl.evaluation import histograms
 from radar_camera_ssl.inference.model import Correspondence, CorrespondenceModel, ModelError
-from radar_camera_ssl.model_metadata import ModelMetadata, PointsInput
+from radar_camera_ssl.inference.radar_frames import RadarFrame, decode_radar
 from radar_camera_ssl.sensors.camera import decode_image
 from radar_camera_ssl.sensors.errors import SensorDataError
 from radar_camera_ssl.sensors.geometry import Intrinsics
-from radar_camera_ssl.sensors.radar_cube import decode_cube
-from radar_camera_ssl.sensors.radar_points import RadarPoints, decode_points, decode_radar_scan
+from radar_camera_ssl.sensors.radar_points import RadarPoints
 from radar_camera_ssl.sensors.recording import (
     RecordedPair,
     Recording,
@@ -27,9 +26,9 @@ from radar_camera_ssl.sensors.recording import (
     read_pairs,
 )
 
-STAGES = ('decode', 'infer')
+__all__ = ['RadarFrame', 'Replay', 'ReplayFrame']
 
-RadarFrame = RadarPoints | NDArray[np.float32]
+STAGES = ('decode', 'infer')
 
 
 @dataclass(frozen=True)
@@ -55,17 +54,6 @@ class ReplayFrame:
     def gap_s(self) -> float:
         """Radar stamp minus image stamp, s."""
         return (self.radar_stamp - self.image_stamp) * 1e-9
-
-
-def decode_radar(
-    msg: Any, metadata: ModelMetadata, aliases: Mapping[str, str] | None = None
-) -> RadarFrame:
-    """Radar message as the model wants it; raises SensorDataError."""
-    if isinstance(metadata.radar, PointsInput):
-        if hasattr(msg, 'returns'):
-            return decode_radar_scan(msg)
-        return decode_points(msg, metadata.radar.field_names, aliases)
-    return decode_cube(msg)
 
 
 class Replay:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,12 +24,14 @@ from radar_camera_ssl.sensors.geometry import Intrinsics
 from radar_camera_ssl.sensors.radar_points import RadarPoints
 
 from .errors import ModelError
+from .radar_frames import RadarFrame
 
 if TYPE_CHECKING:
     from .model import Correspondence
 
-Radar = RadarPoints | NDArray[np.float32]
-Infer = Callable[[NDArray[np.uint8], Radar, Intrinsics], 'Correspondence']
+# An image (H, W, 3) uint8, a radar frame, and the image's intrinsics, as `infer` takes them.
+ModelInput = tuple[NDArray[np.uint8], RadarFrame, 'Intrinsics | None']
+Infer = Callable[[NDArray[np.uint8], RadarFrame, 'Intrinsics | None'], 'Correspondence']
 
 PAIRS = 4
 _RETURNS = 40
@@ -65,24 +67,7 @@ def check_deviation(metadata: ModelMetadata, tried: Infer, trusted: Infer) -> De
 
     Raises ModelError beyond `TOLERANCE`.
     """
-    likelihood, moved, weight = 0.0, 0.0, 0.0
-    cell = max(
-        metadata.camera.width / metadata.grid.columns, metadata.camera.height / metadata.grid.rows
-    )
-    for image, radar, intrinsics in made_up_pairs(metadata):
-        ours, theirs = tried(image, radar, intrinsics), trusted(image, radar, intrinsics)
-        differences = [
-            np.abs(ours.heatmap - theirs.heatmap).max(),
-            abs(ours.agreement - theirs.agreement),
-        ]
-        # A cube's returns are selected by the network: another order is no error by itself.
-        if np.array_equal(ours.returns.position, theirs.returns.position) and len(ours.returns):
-            differences.append(np.abs(ours.likelihood - theirs.likelihood).max())
-            far = np.hypot(*(ours.pixel - theirs.pixel).T) > cell
-            moved += float(theirs.likelihood[far].sum())
-            weight += float(theirs.likelihood.sum())
-        likelihood = max(likelihood, *(float(value) for value in differences))
-    found = Deviation(likelihood, moved / weight if weight else 0.0)
+    found = deviation(metadata, tried, trusted, made_up_pairs(metadata))
     if found.likelihood > TOLERANCE.likelihood or found.moved > TOLERANCE.moved:
         raise ModelError(
             f"the accelerator does not give the CPU's answers: {found} (allowed: "
@@ -91,9 +76,31 @@ def check_deviation(metadata: ModelMetadata, tried: Infer, trusted: Infer) -> De
     return found
 
 
+def deviation(
+    metadata: ModelMetadata, tried: Infer, trusted: Infer, pairs: Iterable[ModelInput]
+) -> Deviation:
+    """Compare the answers of two models of the same inputs and outputs to the same pairs."""
+    likelihood, moved, weight = 0.0, 0.0, 0.0
+    for image, radar, intrinsics in pairs:
+        ours, theirs = tried(image, radar, intrinsics), trusted(image, radar, intrinsics)
+        differences = [
+            np.abs(ours.heatmap - theirs.heatmap).max(),
+            abs(ours.agreement - theirs.agreement),
+        ]
+        # A cube's returns are selected by the network: another order is no error by itself.
+        if np.array_equal(ours.returns.position, theirs.returns.position) and len(ours.returns):
+            cell = image.shape[1] / metadata.grid.columns, image.shape[0] / metadata.grid.rows
+            far = np.hypot(*(ours.pixel - theirs.pixel).T) > max(cell)
+            differences.append(np.abs(ours.likelihood - theirs.likelihood).max())
+            moved += float(theirs.likelihood[far].sum())
+            weight += float(theirs.likelihood.sum())
+        likelihood = max(likelihood, *(float(value) for value in differences))
+    return Deviation(likelihood, moved / weight if weight else 0.0)
+
+
 def made_up_pairs(
     metadata: ModelMetadata,
-) -> Iterator[tuple[NDArray[np.uint8], Radar, Intrinsics]]:
+) -> Iterator[ModelInput]:
     """Pairs of the model's kind, the same every time; like nothing on a road, but not flat."""
     camera = metadata.camera
     focal = np.array(
@@ -110,7 +117,7 @@ def made_up_pairs(
         yield image, _made_up_radar(rng, metadata), intrinsics
 
 
-def _made_up_radar(rng: np.random.Generator, metadata: ModelMetadata) -> Radar:
+def _made_up_radar(rng: np.random.Generator, metadata: ModelMetadata) -> RadarFrame:
     if isinstance(metadata.radar, CubeInput):
         cube = rng.exponential(1.0, metadata.radar.shape)
         peaks = tuple(rng.integers(0, size, _PEAKS) for size in metadata.radar.shape)
