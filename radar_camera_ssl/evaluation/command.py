@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_acceleration_arguments(parser, required=False)
     at_once = parser.add_mutually_exclusive_group()
     at_once.add_argument(
-        '--jobs', type=count, default=1, metavar='N', help='bags evaluated at once, one core each'
+        '--jobs', type=count, default=1, metavar='N', help='bags evaluated at once, a process each'
     )
     at_once.add_argument(
         '--ray',

@@ -37,6 +37,8 @@ def test_processes_give_what_one_gives(
     bags = [block_drive('b', seed=1, frames=24), block_drive('a', seed=2, frames=12)]
     bags.append(block_drive('c', seed=3, frames=4, ground_truth=False))
     made = {}
+    (tmp_path / 'out2' / '.parts' / '0000').mkdir(parents=True)
+    (tmp_path / 'out2' / '.parts' / '0000' / 'overlay.mp4').write_text('left by a kill')
     for jobs in (1, 2):
         out = tmp_path / f'out{jobs}'
         made[jobs] = evaluate_bags(bags, tiny_model, out, record=True, jobs=jobs)

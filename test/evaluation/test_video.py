@@ -11,7 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from radar_camera_ssl.evaluation.video import MomentSampler, OverlayVideo, contact_sheet
+from radar_camera_ssl.evaluation.video import (
+    MomentSampler,
+    OverlayVideo,
+    contact_sheet,
+    join_videos,
+)
 
 
 def picture(level: int, height: int = 61, width: int = 81) -> NDArray[np.uint8]:
@@ -51,6 +56,31 @@ def test_no_frames_no_file(tmp_path: Path) -> None:
         pass
     assert video.frames == 0
     assert not (tmp_path / 'overlay.mp4').exists()
+
+
+def test_videos_are_joined_as_they_are(tmp_path: Path) -> None:
+    """One of another size alone is compressed anew, at the size of the first."""
+    parts = []
+    for number, size in enumerate((60, 60, 40)):
+        part = tmp_path / f'{number}.mp4'
+        with OverlayVideo(part) as video:
+            for i in range(5):
+                video.add(i * 100_000_000, picture(50 + 40 * number, size, size + 20))
+        parts.append((part, 0.6 * number))
+    path = tmp_path / 'overlay.mp4'
+    join_videos(parts, path)
+    with av.open(str(path)) as container:
+        frames = list(container.decode(video=0))
+    times = [0.6 * number + 0.1 * i for number in range(3) for i in range(5)]
+    assert [frame.time for frame in frames] == pytest.approx(times, abs=0.002)
+    assert {(frame.width, frame.height) for frame in frames} == {(80, 60)}
+    levels = [frame.to_ndarray(format='bgr24').mean() for frame in frames]
+    assert levels == pytest.approx([50] * 5 + [90] * 5 + [130] * 5, abs=8)
+    data = path.read_bytes()
+    assert data.index(b'moov') < data.index(b'mdat')
+    with av.open(str(parts[1][0])) as container:
+        packets = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+    assert all(packet in data for packet in packets)
 
 
 @given(st.integers(0, 400))
