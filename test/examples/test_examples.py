@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What holds for all examples."""
+"""What holds for all importers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = sorted((ROOT / 'examples').glob('*.py'))
+EXAMPLES = sorted((ROOT / 'examples').glob('*_to_bag.py'))
 
 
 @pytest.mark.parametrize('path', EXAMPLES, ids=lambda path: path.stem)
