@@ -70,10 +70,11 @@ def test_a_subscriber_that_never_reads(
     fault.recovers(drive)
 
 
-def log_is_full(process: subprocess.Popen[bytes], log: Path) -> None:
-    """Let no file of the process grow beyond what its log has, as on a disk that is full."""
+def fill_disk(process: subprocess.Popen[bytes], log: Path) -> int:
+    """Let no file of the process grow beyond what its log has now, bytes: as on a full disk."""
     size = max(1, log.stat().st_size)
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, size))
+    return size
 
 
 @LINUX
@@ -85,10 +86,10 @@ def test_the_disk_of_the_log_is_full(
     node = start_node(console=Path('/dev/full'), model_path=str(model))
     node.value('failure', 'no model file')
     log = wait_until(lambda: next(node.log_dir.glob('*.log'), None), 'no log')
-    log_is_full(node.process, log)
-    # An error line is written through at once.
+    size = fill_disk(node.process, log)
+    # An error's line is written through at once.
     assert not node.lifecycle.change('configure')
-    assert log.stat().st_size <= 1024
+    assert log.stat().st_size <= size
     model.write_bytes(tiny_model.read_bytes())
     began_s = time.monotonic()
     node.lifecycle.bring_up()
