@@ -37,7 +37,8 @@ def test_evaluate_writes_and_tells_the_figures(
     assert 'pointing_accuracy' in printed
     assert 'best blind baseline' in printed
     assert 'oracle' in printed
-    assert (out / 'metrics.json').exists()
+    model = json.loads((out / 'metrics.json').read_text())['model']
+    assert (model['provider'], model['arithmetic']) == ('CPUExecutionProvider', 'fp32')
     assert not (out / 'overlay.mp4').exists()
 
 
