@@ -74,7 +74,8 @@ def _open(path: Path, providers: list[str], acceleration: Acceleration) -> Corre
             opened.append(error)
 
     loader = threading.Thread(target=load, daemon=True)
-    print(f'{path}: opening on {", ".join(providers)}; TensorRT may take minutes', flush=True)
+    patience = '; new engines take minutes' if TENSORRT in providers else ''
+    print(f'{path}: opening on {", ".join(providers)}{patience}', flush=True)
     with tqdm(bar_format='{elapsed}', disable=not sys.stderr.isatty(), leave=False) as bar:
         loader.start()
         while loader.is_alive():
