@@ -59,8 +59,8 @@ def evaluate_bags(
     their time blocks, as `confidence_unit` says: `time_blocks.resampled`), `baselines`, `oracle`,
     `by_range`, `by_azimuth` (`ReturnsByBin.values`), then `pairs`, `dropped`, `matched_share` (of
     the radar frames), `gap_ms` (absolute), `latency_ms`, `windows` (how many of each kind the
-    window figures rest on), `bags` with the same per drive, its `fingerprint` and
-    its `timeline` (`Timeline.values`), and `failed_bags`.
+    window figures rest on), `bags` with the same per drive, its `fingerprint` (`fingerprint`) and
+    its `timeline` (`Timeline.values`), and `failed_bags` (`bag` and `error` of each).
     Figures over several drives are pooled over their frames and returns, not averaged.
 
     Of several recordings those that cannot be used are named in `failed_bags`. Raises ModelError
@@ -72,13 +72,14 @@ def evaluate_bags(
     if not bags:
         raise ValueError('no recordings to evaluate')
     options = options or EvaluationOptions(slop_s=slop_s)
-    # As the processes see them, wherever they start; `.` gets its name.
-    paths = [Path(os.path.abspath(bag)) for bag in bags]
+    # As other processes see them, wherever they start; `.` gets its name.
+    paths = [_absolute(bag) for bag in bags]
     wanted = OutputOptions(overlay, record, None if rerun is None else Path(rerun))
-    results = None if out is None else ResultFolder(Path(out), paths, wanted)
-    model_file = None if isinstance(model, CorrespondenceModel) else Path(os.path.abspath(model))
-    if isinstance(model, Path | str):
-        model = options.load(Path(model))
+    results = None if out is None else ResultFolder(_absolute(out), paths, wanted)
+    model_file = None
+    if not isinstance(model, CorrespondenceModel):
+        model_file = _absolute(model)
+        model = options.load(model_file)
     if (jobs > 1 or ray is not None) and model_file is None:
         raise ValueError('other processes need the model as a file')
     with results or nullcontext():
@@ -108,6 +109,11 @@ def evaluate_bags(
             sheet = results.join(drawn)
             _write(results, metrics, merged.figures, sheet, _card(model_file), comparison, overlay)
     return metrics
+
+
+def _absolute(path: Path | str) -> Path:
+    # Not resolved: a link has a name of its own.
+    return Path(os.path.abspath(path))
 
 
 def _metrics(

@@ -80,15 +80,20 @@ def without_latency(metrics: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_cluster_gives_what_one_process_gives(
-    cluster: str, block_drive: Drive, tiny_model: Path, tmp_path: Path
+    cluster: str,
+    block_drive: Drive,
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)  # where the cluster's processes are not
     good = [block_drive('b', seed=1, frames=16), block_drive('a', seed=2, frames=8)]
     bags = [good[0], tmp_path / 'nowhere', good[1]]
     seen: list[tuple[int, int]] = []
     far = evaluate_bags(
-        bags,
-        tiny_model,
-        tmp_path / 'far',
+        [bag.name for bag in bags],
+        os.path.relpath(tiny_model),
+        'far',
         ray=cluster,
         record=True,
         progress=lambda *pair: seen.append(pair),
