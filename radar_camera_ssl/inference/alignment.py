@@ -34,6 +34,19 @@ _LEAST_SPREAD_RAD = np.deg2rad(2.0)
 _LEAST_RESPONSE = 0.05
 
 
+def log_odds(agreement: ArrayLike, limit: float = _LOG_ODDS_LIMIT) -> FloatArray:
+    """Log-odds (n,) of the agreement (n,) of frames, clipped at +-limit.
+
+    Raises ValueError for what is not a probability.
+    """
+    values = np.asarray(agreement, np.float64).ravel()
+    if not ((values >= 0) & (values <= 1)).all():
+        raise ValueError('agreement must be in [0, 1]')
+    with np.errstate(divide='ignore'):
+        odds = np.log(values) - np.log1p(-values)
+    return np.clip(odds, -limit, limit)
+
+
 def window_agreement(agreement: ArrayLike) -> float | None:
     """Agreement of a window of frames, in [0, 1], from that of its frames; None without frames.
 
@@ -42,15 +55,10 @@ def window_agreement(agreement: ArrayLike) -> float | None:
     right for independent frames, would be too sure of itself: neighbours show the same scene.
     Raises ValueError for what is not a probability.
     """
-    values = np.asarray(agreement, np.float64).ravel()
-    if not values.size:
+    odds = log_odds(agreement)
+    if not odds.size:
         return None
-    if not ((values >= 0) & (values <= 1)).all():
-        raise ValueError('agreement must be in [0, 1]')
-    with np.errstate(divide='ignore'):
-        log_odds = np.log(values) - np.log1p(-values)
-    mean = np.clip(log_odds, -_LOG_ODDS_LIMIT, _LOG_ODDS_LIMIT).mean()
-    return float(1 / (1 + np.exp(-mean)))
+    return float(1 / (1 + np.exp(-odds.mean())))
 
 
 @dataclass(frozen=True)

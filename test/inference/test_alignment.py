@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radar_camera_ssl.inference.alignment import (
+    log_odds,
     turned,
     window_agreement,
     yaw_estimate,
@@ -210,3 +211,10 @@ def test_an_empty_window_has_no_agreement_and_nonsense_is_refused() -> None:
     for nonsense in ([1.1], [-0.1], [math.nan]):
         with pytest.raises(ValueError, match=r'\[0, 1\]'):
             window_agreement(nonsense)
+
+
+def test_log_odds_are_clipped_where_asked_for() -> None:
+    assert log_odds([0.0, 0.5, 1.0], 10.0).tolist() == [-10.0, 0.0, 10.0]
+    assert log_odds([0.9]).tolist() == pytest.approx([np.log(9)])
+    with pytest.raises(ValueError, match='agreement'):
+        log_odds([1.5])

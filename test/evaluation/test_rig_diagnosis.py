@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from radar_camera_ssl.evaluation.oracle import ProjectionOracle
+from radar_camera_ssl.evaluation.rig_diagnosis import LEAST_MOMENTS, MOMENTS, RigProbe
+from radar_camera_ssl.evaluation.rig_estimate import RigEstimate
+from radar_camera_ssl.model_metadata import CameraInput
+
+sys.path.append(str(Path(__file__).parent))
+
+from model_factory import tiny_metadata
+from rig_world import HEIGHT, WIDTH, Seer, World, extrinsics
+
+DEG = np.pi / 180
+
+
+def diagnosed(world: World, seer: Seer, oracle: ProjectionOracle | None = None) -> RigEstimate:
+    probe = RigProbe(seer, tiny_metadata(camera=CameraInput(HEIGHT, WIDTH)))
+    for frame in world.frames():
+        probe.add(frame)
+    return probe.finish(oracle)
+
+
+@pytest.mark.parametrize(
+    ('yaw_deg', 'late_ms'), [(0, 0), (-8, 0), (0, 70), (0, -150), (8, 110), (-4, -45)]
+)
+def test_a_turn_and_a_late_clock_are_found_together(yaw_deg: float, late_ms: float) -> None:
+    world = World(yaw_deg * DEG, 1e-3 * late_ms)
+    found = diagnosed(world, Seer(world))
+    assert found.yaw_learnt is not None
+    assert found.delay is not None
+    assert found.yaw_learnt.value / DEG == pytest.approx(yaw_deg, abs=0.1)
+    assert 1e3 * found.delay.value == pytest.approx(late_ms, abs=3)
+    assert found.yaw_stated is None
+    assert found.null_because == {}
+
+
+def test_a_camera_that_has_tilted_is_not_taken_for_a_late_clock() -> None:
+    world = World(late_s=0.02, rows=2)
+    found = diagnosed(world, Seer(world))
+    assert found.delay is not None
+    assert 1e3 * found.delay.value == pytest.approx(20, abs=3)
+
+
+def test_yaw_is_told_against_the_extrinsics_where_there_are_any() -> None:
+    # Turned by 3 degrees, of which the extrinsics know 2.
+    world = World(yaw_rad=3 * DEG)
+    found = diagnosed(world, Seer(world), extrinsics(2 * DEG))
+    assert found.yaw_learnt is not None
+    assert found.yaw_stated is not None
+    assert found.yaw_learnt.value / DEG == pytest.approx(3, abs=0.1)
+    assert found.yaw_stated.value / DEG == pytest.approx(1, abs=0.1)
+
+
+def test_a_standing_car_tells_the_yaw_and_not_the_time() -> None:
+    world = World(yaw_rad=2 * DEG, speed_mps=0.0, frames=300)
+    found = diagnosed(world, Seer(world))
+    assert found.yaw_learnt is not None
+    assert found.yaw_learnt.value / DEG == pytest.approx(2, abs=0.1)
+    assert found.delay is None
+    assert 'stands' in found.null_because['time_offset_ms']
+
+
+def test_a_rig_that_the_model_does_not_know_is_not_diagnosed() -> None:
+    world = World()
+    found = diagnosed(world, Seer(world, best=-1.0))
+    assert (found.yaw_learnt, found.delay) == (None, None)
+    assert set(found.null_because) == {'yaw_error_deg', 'time_offset_ms'}
+    assert 'does not know' in found.null_because['yaw_error_deg']
+
+
+def test_a_turn_beyond_the_search_is_not_made_up() -> None:
+    world = World(yaw_rad=14 * DEG)
+    assert diagnosed(world, Seer(world)).yaw_learnt is None
+
+
+def test_a_short_drive_is_not_diagnosed() -> None:
+    world = World(frames=LEAST_MOMENTS - 1)
+    found = diagnosed(world, Seer(world))
+    assert f'fewer than {LEAST_MOMENTS} moments' in found.null_because['yaw_error_deg']
+
+
+def test_a_long_drive_costs_no_more_and_holds_no_more() -> None:
+    world = World(frames=8 * MOMENTS)
+    seer = Seer(world)
+    probe = RigProbe(seer, tiny_metadata(camera=CameraInput(HEIGHT, WIDTH)))
+    for frame in world.frames():
+        probe.add(frame)
+        assert len(probe.held) < 2 * MOMENTS
+    assert max(len(moment.radar) for moment in probe.held) <= 7
+    assert probe.finish(None).moments == pytest.approx(MOMENTS, abs=2)
+    assert seer.calls < 18 * MOMENTS + 1200
+
+
+def test_images_are_held_at_the_model_s_size() -> None:
+    world = World(frames=5)
+    probe = RigProbe(Seer(world), tiny_metadata(camera=CameraInput(12, 16)))
+    for frame in world.frames():
+        probe.add(frame)
+    assert {moment.image.shape for moment in probe.held} == {(12, 16, 3)}
+
+
+def test_a_recording_that_starts_over_is_diagnosed_as_one() -> None:
+    world = World(yaw_rad=3 * DEG, late_s=0.05, frames=80)
+    probe = RigProbe(Seer(world), tiny_metadata(camera=CameraInput(HEIGHT, WIDTH)))
+    for _ in range(2):
+        for frame in world.frames():
+            probe.add(frame)
+    found = probe.finish(None)
+    assert found.yaw_learnt is not None
+    assert found.delay is not None
+    assert found.yaw_learnt.value / DEG == pytest.approx(3, abs=0.1)
+    assert 1e3 * found.delay.value == pytest.approx(50, abs=3)
