@@ -16,6 +16,7 @@ from radar_camera_ssl.evaluation.drive_figures import DriveFigures
 from radar_camera_ssl.evaluation.metrics import METRIC_KEYS
 from radar_camera_ssl.evaluation.outputs import Drawn
 from radar_camera_ssl.evaluation.replay import STAGES
+from radar_camera_ssl.evaluation.rig_estimate import RigEstimate, rig_values
 from radar_camera_ssl.evaluation.timeline import Timeline
 
 
@@ -37,6 +38,7 @@ class DriveResult:
     missing: dict[str, str]
     drawn: Drawn
     timeline: Timeline
+    rig: list[RigEstimate]
 
     def merge(self, other: DriveResult) -> None:
         """Add another drive's counts."""
@@ -49,13 +51,15 @@ class DriveResult:
             self.latency_ms[stage] = self.latency_ms[stage] + other.latency_ms[stage]
         self.notes += other.notes
         self.missing.update(other.missing)
+        self.rig += other.rig
 
     def values(self) -> dict[str, Any]:
         """What metrics.json holds of these drives."""
         values = self.figures.values()
         told: dict[str, Any] = {key: values.pop(key) for key in METRIC_KEYS}
-        # Recovered from many drives' heatmaps, not computed by this version.
-        told['yaw_error_deg'] = told['time_offset_ms'] = None
+        found = rig_values(self.rig)
+        told['yaw_error_deg'] = found['yaw_error_deg']
+        told['time_offset_ms'] = found['time_offset_ms']
         told['pairs'] = self.pairs
         told['dropped'] = {stream: dict(reasons) for stream, reasons in self.dropped.items()}
         unmatched = self.dropped['radar'].total()
@@ -66,11 +70,13 @@ class DriveResult:
             stage: _quantiles(self.latency_ms[stage], median=0.5, p99=0.99) for stage in STAGES
         }
         told.update(values)
+        told['confidence_95'] = {**values['confidence_95'], **found['confidence_95']}
+        told['rig'] = found['rig']
         missing = {key: why for key, why in self.missing.items() if told.get(key) is None}
         for key in METRIC_KEYS:
             if told[key] is None:
                 missing.setdefault(key, 'nothing in the recording to measure it on')
-        missing['yaw_error_deg'] = missing['time_offset_ms'] = 'not computed by this version'
+        missing.update(found['null_because'])
         told['frames'] = self.figures.frames
         told['frames_with_truth'] = self.figures.frames_with_truth
         told['null_because'] = missing

@@ -19,6 +19,7 @@ from radar_camera_ssl.evaluation.outputs import DriveOutputs, OutputOptions
 from radar_camera_ssl.evaluation.progress import DriveProgress
 from radar_camera_ssl.evaluation.recorded_rig import RecordedRig
 from radar_camera_ssl.evaluation.replay import RadarFrame, Replay, ReplayFrame
+from radar_camera_ssl.evaluation.rig_diagnosis import RigProbe
 from radar_camera_ssl.evaluation.timeline import Timeline
 from radar_camera_ssl.evaluation.write_behind import WriteBehind
 from radar_camera_ssl.inference.model import CorrespondenceModel
@@ -106,8 +107,11 @@ def evaluate_drive(
                 if key not in WITHOUT_TRUTH:
                     missing[key] = why
         identity = fingerprint(recording)
-        evaluation = None
+        evaluation = oracle = None
         timeline = Timeline()
+        probe = RigProbe(
+            lambda image, radar: model.infer(image, radar, intrinsics), model.metadata
+        )
         unlabelled = 0
         with WriteBehind(_score) as scoring:
             for frame in replay:
@@ -122,6 +126,7 @@ def evaluate_drive(
                 truth = _truth(reader, frame, notes)
                 unlabelled += reader.available and truth is None
                 scoring.put((evaluation, frame, truth))
+                probe.add(frame)
                 timeline.add(frame.image_stamp, frame.gap_s, frame.correspondence.agreement)
                 outputs.add(frame)
                 progress.step()
@@ -129,6 +134,7 @@ def evaluate_drive(
             evaluation = DriveEvaluation(model, intrinsics)
             notes.append('no pair could be used')
         evaluation.finish()
+        diagnosis = probe.finish(oracle)
         missing.update(evaluation.missing())
         notes += _passed_over(recording, replay, options, model)
         for reason, problem in replay.first_undecodable.items():
@@ -150,6 +156,7 @@ def evaluate_drive(
         missing,
         outputs.drawn,
         timeline,
+        [diagnosis],
     )
 
 

@@ -94,7 +94,7 @@ def test_the_command_ends_with_1_where_a_bag_failed(
 def long_bags(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Three names of one drive, of which no process is done before all have begun."""
     folder = tmp_path_factory.mktemp('long')
-    drive = write_block_drive(folder / 'drive', BlockDrive(frames=250))
+    drive = write_block_drive(folder / 'drive', BlockDrive(frames=500))
     names = [folder / name for name in 'abc']
     for name in names:
         name.symlink_to(drive)

@@ -28,6 +28,7 @@ from toy_bags import points, write_bag
 from radar_camera_ssl.learning.prepare import prepare_drives
 from radar_camera_ssl.learning.sampling import SPEED_SCALE_MPS, misaligned, spaced_choice
 from radar_camera_ssl.learning.shards import SampleFormat
+from radar_camera_ssl.sensors.messages import image as image_message
 from radar_camera_ssl.simulation import CameraConfig, DriveConfig, messages
 from radar_camera_ssl.simulation.clock import sensor_ticks
 
@@ -56,7 +57,7 @@ def write_drive_of_shortcuts(folder, seed: int):
         image = tint + 5 * np.sin(0.2 * second) + texture
         blurred = cv2.GaussianBlur(image, (0, 0), 0.3 + 0.1 * speed(second))
         stamp = int(1e9 * (100 * seed + 1 + second))
-        shot = messages.image(stamp, 'camera', blurred.clip(0, 255).astype(np.uint8), 'bgr8')
+        shot = image_message(stamp, 'camera', blurred.clip(0, 255).astype(np.uint8), 'bgr8')
         made.append((messages.IMAGE, stamp, shot))
     for second in radar.stamp_s:
         azimuth, far = rng.uniform(-0.7, 0.7, crowd), rng.uniform(4, 50, crowd)
