@@ -106,7 +106,10 @@ def test_version() -> None:
 @pytest.mark.parametrize(
     ('arguments', 'said'),
     [
-        ([], 'which command? one of: simulate, train, export, adapt, quantize, evaluate, warmup, info'),
+        (
+            [],
+            'which command? one of: simulate, train, export, adapt, quantize, evaluate, warmup, info',
+        ),
         (['fly'], "invalid choice: 'fly'"),
         (['--fast'], 'unrecognized arguments: --fast'),
         (['info'], 'the following arguments are required'),
