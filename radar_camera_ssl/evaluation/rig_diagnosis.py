@@ -60,7 +60,7 @@ _AROUND_S = MOST_DELAY_S + REACH_S
 _RESAMPLES = 400
 _THREADS = 2
 # A peak is one when there is one in this share of the resamples.
-_SURE = 0.975
+_SURE = 0.95
 # Between these quantiles lie two standard deviations of a normal distribution.
 _ONE_SIGMA = (0.1587, 0.8413)
 _PROBE_RAD = np.deg2rad(0.5)

@@ -33,9 +33,12 @@ _LONGEST = np.array([np.deg2rad(2.5), 0.08, 1 / 60])
 _NEAR = np.array([np.deg2rad(0.75), 0.04, 1 / 90])
 _YAWS_RAD = MOST_YAW_RAD * np.array([0.0, -0.25, 0.25, -0.5, 0.5, -0.75, 0.75, -1.0, 1.0])
 _DELAYS_S = MOST_DELAY_S * np.array([0.0, -0.5, 0.5, -1.0, 1.0])
+# A camera hardly tilts: what log-odds lose by a step, where some scenes tell nothing of rows.
+_ROW_STIFFNESS = 0.15 / _STEPS[ROW] ** 2
+_DAMPING = 0.05 / _STEPS**2
 # Beyond what is ever said, but for a model that is sure of everything.
 _LOG_ODDS_LIMIT = 10.0
-_COARSE_MOMENTS, _FINE_MOMENTS = 16, 32
+_COARSE_MOMENTS, _FINE_MOMENTS = 16, 36
 _FEW_ROUNDS, _ROUNDS = 3, 2
 
 
@@ -64,8 +67,8 @@ class Moment:
 class Peak:
     """Agreement of n moments about a centre (3,): yaw rad, delay s, and row.
 
-    log_odds (n,) of the agreement at the centre, their gradient (n, 3) and hessian (n, 3, 3)
-    there, of which the yaw's mixed derivatives are left out, and the answers at the centre.
+    log_odds (n,) of the agreement at the centre, and the answers there; gradient (n, 3) and
+    hessian (n, 3, 3) of what is maximised, without the yaw's mixed derivatives.
     """
 
     centre: FloatArray
@@ -77,24 +80,26 @@ class Peak:
     def place(self, weight: FloatArray) -> FloatArray:
         """Where the peak is (..., 3) by Newton's method, for moments of weight (..., n).
 
-        NaN where agreement does not curve as at a peak. To a model that is blind to rows all of
-        them are alike: then the row stays where it is.
+        NaN where agreement does not curve as at a peak.
         """
         gradient = weight @ self.gradient
         hessian = np.einsum('...n,nij->...ij', weight, self.hessian)
-        blind = ~(hessian[..., ROW, ROW] < 0)
-        gradient[..., ROW] = np.where(blind, 0.0, gradient[..., ROW])
-        hessian[..., ROW, :] = np.where(blind[..., None], -np.eye(3)[ROW], hessian[..., ROW, :])
-        hessian[..., DELAY, ROW] = hessian[..., ROW, DELAY]
         yaw = _newton(gradient[..., :DELAY], hessian[..., :DELAY, :DELAY])
         others = _newton(gradient[..., DELAY:], hessian[..., DELAY:, DELAY:])
         return np.asarray(self.centre + np.concatenate([yaw, others], axis=-1), np.float64)
 
     @property
     def following(self) -> FloatArray:
-        """Centre (3,) nearer to the peak, as far as Newton's method is to be trusted."""
-        step = self.place(np.ones(len(self.log_odds))) - self.centre
-        return self.centre + np.clip(np.nan_to_num(step), -_LONGEST, _LONGEST)
+        """Centre (3,) nearer to the peak, as far as Newton's method is to be trusted.
+
+        Where agreement hardly curves its slope is noise, and where it curves the wrong way the
+        peak is elsewhere: the step is damped (Levenberg, Quarterly of Applied Mathematics 2,
+        1944), and uphill in any case.
+        """
+        slope = self.gradient.mean(axis=0)
+        curvature = np.diagonal(self.hessian.mean(axis=0))
+        step = slope / (np.abs(curvature) + _DAMPING)
+        return self.centre + np.clip(step, -_LONGEST, _LONGEST)
 
 
 class RigSearch:
@@ -104,9 +109,9 @@ class RigSearch:
     a few moments, then by Newton's method, on a few more, then on all. It takes 9 inferences for
     each moment, twice where the few were misleading, and some 500 besides.
 
-    A third number is searched with them, by how much of their height images are moved down. A
-    thing's row tells its range, and a radar frame that is late shows things nearer or farther; so
-    does a camera that has tilted, or a road that rises.
+    A third number is searched with them, by how much of their height images are moved down, and
+    kept small. A thing's row tells its range, and a radar frame that is late shows things nearer
+    or farther; so does a camera that has tilted, or a road that rises.
     """
 
     def __init__(
@@ -173,6 +178,8 @@ class RigSearch:
         both = at(0, 1, 1) + at(0, -1, -1) - 2 * here
         mixed = (both - sides[DELAY] - sides[ROW]) / (2 * _STEPS[DELAY] * _STEPS[ROW])
         hessian[:, DELAY, ROW] = hessian[:, ROW, DELAY] = mixed
+        gradient[:, ROW] -= _ROW_STIFFNESS * centre[ROW]
+        hessian[:, ROW, ROW] -= _ROW_STIFFNESS
         return Peak(centre, here, gradient, hessian, answers)
 
     def _answers(

@@ -24,7 +24,7 @@ CAMERA_M = 1.4
 PERIOD_S = 0.1
 _START_NS = 1_700_000_000_000_000_000
 # How sharply the model sees.
-_AZIMUTH_RAD, _ROWS = np.deg2rad(2.0), 3.0
+_AZIMUTH_RAD, _ROWS = np.deg2rad(2.0), 1.5
 
 
 class World:
