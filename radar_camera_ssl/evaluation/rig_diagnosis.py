@@ -56,7 +56,6 @@ LEAST_AGREEMENT = 0.5
 _APART_M = 0.5
 # A standing car sees little new: a second of it counts as much as this much of the way.
 _STANDING_MPS = 1.0
-_AROUND_S = MOST_DELAY_S + REACH_S
 _RESAMPLES = 400
 _THREADS = 2
 # A peak is one when there is one in this share of the resamples.
@@ -71,7 +70,8 @@ class RigProbe:
 
     Holds the images of MOMENTS to 2 * MOMENTS moments spread evenly over the way, at the size
     that the model reads (`infer` would resize them to that before anything else), and the radar
-    frames of 0.35 s around each. At the end `RigSearch` runs the model on MOMENTS of them.
+    frames of 0.35 s around each (of cubes, its own). At the end `RigSearch` runs the model on
+    MOMENTS of them.
     """
 
     def __init__(self, infer: Infer, metadata: ModelMetadata) -> None:
@@ -80,8 +80,11 @@ class RigProbe:
         self._size = (metadata.camera.height, metadata.camera.width)
         radar = metadata.radar
         self._axes: CubeAxes | None = None
+        self._around_s = MOST_DELAY_S + REACH_S
         if isinstance(radar, CubeInput):
             self._axes = CubeAxes(radar.range_m, radar.azimuth_rad, radar.doppler_mps)
+            # Only its own, for the delay is not searched.
+            self._around_s = 0.0
         self._odometer = Odometer()
         self._last: int | None = None
         self._seconds = 0.0
@@ -94,10 +97,10 @@ class RigProbe:
         """Take one pair."""
         newest = (frame.radar_stamp, frame.radar)
         self._recent.append(newest)
-        while not _around(frame.radar_stamp, self._recent[0][0]):
+        while not self._is_around(frame.radar_stamp, self._recent[0][0]):
             self._recent.popleft()
         for moment in reversed(self.held):
-            if not _around(moment.stamp, frame.radar_stamp):
+            if not self._is_around(moment.stamp, frame.radar_stamp):
                 break
             moment.radar.append(newest)
         gone_m = self._gone(frame)
@@ -118,6 +121,9 @@ class RigProbe:
             self._seconds += max(0.0, (frame.radar_stamp - self._last) * 1e-9)
         self._last = frame.radar_stamp
         return way_m + _STANDING_MPS * self._seconds
+
+    def _is_around(self, stamp: int, other: int) -> bool:
+        return abs(stamp - other) <= self._around_s * 1e9
 
     def finish(self, oracle: ProjectionOracle | None) -> RigEstimate:
         """Search, once all frames have passed; oracle: the recording's extrinsics, if any.
@@ -142,7 +148,9 @@ class RigProbe:
         if yaw is None:
             within = f'within {np.rad2deg(MOST_YAW_RAD):g} degrees of yaw'
             reasons['yaw_error_deg'] = f'the agreement has no clear peak {within}'
-        if delay is None:
+        if self._axes is not None:
+            reasons['time_offset_ms'] = 'not from radar cubes: their bins are too wide'
+        elif delay is None:
             within = f'within {1e3 * MOST_DELAY_S:g} ms of clock offset'
             why = 'little passes by when a car stands, or drives where nothing is near'
             reasons['time_offset_ms'] = f'the agreement has no clear peak {within}: {why}'
@@ -180,10 +188,6 @@ class RigProbe:
             weights.append(answer.likelihood[inside])
         median = _weighted_median(np.concatenate(angles), np.concatenate(weights))
         return None if median is None else median - centre
-
-
-def _around(stamp: int, other: int) -> bool:
-    return abs(stamp - other) <= _AROUND_S * 1e9
 
 
 def _nothing(why: str) -> RigEstimate:

@@ -68,7 +68,8 @@ class Peak:
     """Agreement of n moments about a centre (3,): yaw rad, delay s, and row.
 
     log_odds (n,) of the agreement at the centre, and the answers there; gradient (n, 3) and
-    hessian (n, 3, 3) of what is maximised, without the yaw's mixed derivatives.
+    hessian (n, 3, 3) of what is maximised, without the yaw's mixed derivatives; zero where not
+    searched.
     """
 
     centre: FloatArray
@@ -112,6 +113,8 @@ class RigSearch:
     A third number is searched with them, by how much of their height images are moved down, and
     kept small. A thing's row tells its range, and a radar frame that is late shows things nearer
     or farther; so does a camera that has tilted, or a road that rises.
+
+    Of a cube only the yaw is searched: its bins are too wide to take it in time.
     """
 
     def __init__(
@@ -126,13 +129,15 @@ class RigSearch:
         self._moments = moments
         self._axes = axes
         self._pool = pool
+        self._searched = (YAW, DELAY, ROW) if axes is None else (YAW,)
 
     def peak(self) -> Peak | None:
         """Agreement about its peak; None where no moment has a radar frame near it."""
         centre: FloatArray = np.zeros(3)
         few = evenly(self._moments, _COARSE_MOMENTS)
         for axis, tried in ((YAW, _YAWS_RAD), (DELAY, _DELAYS_S)):
-            centre = self._best(few, [centre + value * np.eye(3)[axis] for value in tried])
+            if axis in self._searched:
+                centre = self._best(few, [centre + value * np.eye(3)[axis] for value in tried])
         peak = self._climb(evenly(self._moments, _FINE_MOMENTS), centre, _FEW_ROUNDS)
         return peak and self._climb(self._moments, peak.following, _ROUNDS)
 
@@ -169,17 +174,19 @@ class RigSearch:
 
         gradient = np.zeros((len(usable), 3))
         hessian = np.zeros((len(usable), 3, 3))
-        sides = []
-        for axis, signs in enumerate(np.eye(3, dtype=int)):
+        sides = np.zeros((3, len(usable)))
+        for axis in self._searched:
+            signs = np.eye(3, dtype=int)[axis]
             less, more = at(*-signs), at(*signs)
-            sides.append(less + more - 2 * here)
+            sides[axis] = less + more - 2 * here
             gradient[:, axis] = (more - less) / (2 * _STEPS[axis])
             hessian[:, axis, axis] = sides[axis] / _STEPS[axis] ** 2
-        both = at(0, 1, 1) + at(0, -1, -1) - 2 * here
-        mixed = (both - sides[DELAY] - sides[ROW]) / (2 * _STEPS[DELAY] * _STEPS[ROW])
-        hessian[:, DELAY, ROW] = hessian[:, ROW, DELAY] = mixed
-        gradient[:, ROW] -= _ROW_STIFFNESS * centre[ROW]
-        hessian[:, ROW, ROW] -= _ROW_STIFFNESS
+        if DELAY in self._searched:
+            both = at(0, 1, 1) + at(0, -1, -1) - 2 * here
+            mixed = (both - sides[DELAY] - sides[ROW]) / (2 * _STEPS[DELAY] * _STEPS[ROW])
+            hessian[:, DELAY, ROW] = hessian[:, ROW, DELAY] = mixed
+            gradient[:, ROW] -= _ROW_STIFFNESS * centre[ROW]
+            hessian[:, ROW, ROW] -= _ROW_STIFFNESS
         return Peak(centre, here, gradient, hessian, answers)
 
     def _answers(

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from radar_camera_ssl.evaluation.oracle import ProjectionOracle
 from radar_camera_ssl.evaluation.recorded_rig import RecordedRig
-from radar_camera_ssl.evaluation.replay import Replay
+from radar_camera_ssl.evaluation.replay import RadarFrame, Replay, ReplayFrame
 from radar_camera_ssl.evaluation.rig_diagnosis import LEAST_MOMENTS, MOMENTS, RigProbe
 from radar_camera_ssl.evaluation.rig_estimate import RigEstimate
 from radar_camera_ssl.inference.alignment import turned
-from radar_camera_ssl.inference.model import CorrespondenceModel
-from radar_camera_ssl.model_metadata import CameraInput
+from radar_camera_ssl.inference.model import Correspondence, CorrespondenceModel
+from radar_camera_ssl.model_metadata import CameraInput, CubeInput
 from radar_camera_ssl.resources import model_path
 from radar_camera_ssl.sensors.geometry import transform_chain
 from radar_camera_ssl.sensors.radar_points import RadarPoints
@@ -130,6 +131,37 @@ def test_a_recording_that_starts_over_is_diagnosed_as_one() -> None:
     assert found.delay is not None
     assert found.yaw_learnt.value / DEG == pytest.approx(3, abs=0.1)
     assert 1e3 * found.delay.value == pytest.approx(50, abs=3)
+
+
+def test_of_a_cube_the_yaw_is_found() -> None:
+    """One thing straight ahead, which a radar that is turned by 4 degrees sees on its right."""
+    cube_input = tiny_metadata('cube').radar
+    assert isinstance(cube_input, CubeInput)
+    beams = np.linspace(*cube_input.azimuth_rad, 2 * cube_input.shape[1] + 1)[1::2]
+    power = 30 * np.exp(-0.5 * ((beams + 4 * DEG) / 0.1) ** 2)
+    cube = np.zeros(cube_input.shape, np.float32)
+    cube[5, :, 3] = power
+
+    def infer(image: NDArray[np.uint8], radar: RadarFrame) -> Correspondence:
+        assert isinstance(radar, np.ndarray)
+        place = float(radar[5, :, 3] @ beams / radar[5, :, 3].sum())
+        agreement = 1 / (1 + np.exp((place / (3 * DEG)) ** 2 - 4))
+        returns = RadarPoints(
+            np.ones((1, 3), np.float32), *np.zeros((2, 1), np.float32), np.zeros(1, np.int32)
+        )
+        none = np.zeros((1, 2), np.float32)
+        return Correspondence(none, none[:, 0], none, agreement, returns, 0)
+
+    probe = RigProbe(infer, tiny_metadata('cube'))
+    image = np.zeros((240, 320, 3), np.uint8)
+    for stamp in range(0, 60 * 10**9, 10**9):
+        answer = infer(image, cube)
+        probe.add(ReplayFrame(stamp, stamp, image, cube, answer, '', '', stamp, stamp, None))
+    found = probe.finish(None)
+    assert found.yaw_learnt is not None
+    assert found.yaw_learnt.value / DEG == pytest.approx(4, abs=0.2)
+    assert found.delay is None
+    assert 'cubes' in found.null_because['time_offset_ms']
 
 
 def test_the_shipped_model_finds_what_was_done_to_a_simulated_drive(tmp_path: Path) -> None:
