@@ -108,7 +108,8 @@ def test_version() -> None:
     [
         (
             [],
-            'which command? one of: simulate, train, export, adapt, quantize, evaluate, warmup, info',
+            'which command? one of: simulate, train, export, adapt, quantize, evaluate, '
+            'warmup, info',
         ),
         (['fly'], "invalid choice: 'fly'"),
         (['--fast'], 'unrecognized arguments: --fast'),
@@ -185,6 +186,8 @@ def test_interrupt_says_how_to_go_on(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # As from a terminal: a job in the background inherits that interrupts are ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         # Once it writes, it is past its imports and at work.

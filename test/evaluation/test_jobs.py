@@ -132,6 +132,8 @@ def running(long_bags: list[Path], tiny_model: Path, tmp_path: Path) -> Any:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # As from a terminal: a job in the background inherits that interrupts are ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         wait_until(lambda: len(list(out.glob('.parts/*/overlay.mp4'))) == 2)
