@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-YAW_SHARED_RAD = np.deg2rad(0.2)
-DELAY_SHARED_S = 0.008
+YAW_SHARED_RAD = np.deg2rad(0.27)
+DELAY_SHARED_S = 0.006
 """Standard deviations of what a whole drive shares, and its time blocks therefore do not show:
 light that throws all shadows to one side, and the model's own zero. They are those between
 simulated drives (`python benchmarks/rig_diagnosis.py`)."""
