@@ -21,6 +21,8 @@ from rclpy.exceptions import (
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
+from .allocator import keep_large_buffers
+
 START_ERRORS = (InvalidParameterTypeException, InvalidParameterValueException, ValueError)
 
 
@@ -74,6 +76,7 @@ def run(make_node: Callable[[], Any], args: list[str] | None = None) -> int:
     A node with `exit_code` gives the code; a parameter that is not allowed gives 2. When a
     destroyed node still `hangs` the process ends at once, with the same code.
     """
+    keep_large_buffers()
     # rclpy's own handlers would take the context away under the node's threads in mid-publish.
     stop = threading.Event()
     for number in SIGNALS:

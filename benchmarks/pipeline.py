@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How near the node comes to the bare model, and how far it is from the node one writes first.
+
+    OMP_NUM_THREADS=1 python benchmarks/pipeline.py [--runs 3] [--inputs raw jpeg]
+
+A simulated drive (1280x720, a radar of points) is serialised in memory and published to an
+unmodified node in its own process, with the parameters and over the transport that are shipped.
+Three rivals get the same messages in turns: the model's bare `session.run` with ready tensors (the
+limit), the node one writes first (pipeline_naive.py), and a node that answers without looking
+(pipeline_echo.py: what sending and taking alone cost).
+The peak rate is found by bisection, at no more than 5 % lost, both sensors triggered together.
+Then the camera runs at fixed rates beside a radar of 20 Hz; latency is from the instant before the
+driver's publish call to the listener's callback, in two other processes, so it contains the
+transport of an image and of a heatmap. A pair cannot be answered before it is known to be one: what
+pairing waits for (a later radar frame, or the next stamp) is told apart from what the node does,
+which counts from the message that completes the pair.
+Prints a table and writes out/benchmarks/pipeline.json and pipeline.md after each run. Linux only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pipeline_table
+import rclpy
+from inference import session
+from numpy.typing import NDArray
+from pairing import Ours, Simulated, Synchronizer
+from pipeline_driver import Driver, Listener, Sent, free_running, triggered, wait_until
+from pipeline_inputs import IMAGE_TOPIC, RADAR_TOPIC, Inputs, load
+from soak import LARGE_IMAGES, NODE, usage
+from tqdm import tqdm
+
+from radar_camera_ssl.inference.model import CorrespondenceModel
+from radar_camera_ssl.nodes.allocator import keep_large_buffers
+from radar_camera_ssl.nodes.child_process import ChildProcess
+from radar_camera_ssl.nodes.lifecycle_client import bring_up
+from radar_camera_ssl.nodes.parameters import Settings
+from radar_camera_ssl.resources import default_model_path
+
+PARAMETERS = Path(__file__).parents[1] / 'config' / 'reflection_heatmap.yaml'
+RATES_HZ = (10.0, 20.0, 30.0)
+RADAR_HZ = 20.0
+LARGEST_LOSS = 0.05
+SETTLING_SHARE = 1 / 3
+"""Of a trial; then queues are as full as they get, and hide no loss."""
+TRIAL_S = 1.2
+BARE_RUNS = 150
+THREADS = Settings().inference_threads
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What answers the sensors: `python -m module arguments`, heatmaps on `topic`."""
+
+    name: str
+    module: str
+    arguments: tuple[str, ...]
+    topic: str
+    pairing: type[Synchronizer] | None
+    """What decides when a pair is complete; None where an image is answered at once."""
+    managed: bool = False
+
+
+def subjects(kind: str, model: Path) -> list[Subject]:
+    """Give the rivals for a kind of image."""
+    remaps = [f'~/input/image:={IMAGE_TOPIC}', f'~/input/radar:={RADAR_TOPIC}']
+    transport = 'compressed' if kind == 'jpeg' else 'raw'
+    ros = ['--ros-args', '--params-file', str(PARAMETERS)]
+    ros += [word for remap in remaps for word in ('-r', remap)]
+    ros += ['-p', f'image_transport:={transport}', '-p', f'model_path:={model}']
+    naive = (kind, str(model), str(THREADS))
+    found = [
+        Subject('node', NODE, tuple(ros), '/reflection_heatmap/output/heatmap', Ours, True),
+        Subject('naive', 'pipeline_naive', naive, '/naive/heatmap', Simulated),
+    ]
+    if kind == 'raw':
+        found.append(Subject('echo', 'pipeline_echo', (kind,), '/echo/heatmap', None))
+    return found
+
+
+class Bench:
+    """A subject that runs, the sensors before it and the listener behind it."""
+
+    def __init__(self, subject: Subject, inputs: Inputs, stack: ExitStack) -> None:
+        """Start everything and see the first heatmap; what was started ends with `stack`."""
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        self._subject = subject
+        self.process = stack.enter_context(
+            ChildProcess(subject.module, subject.arguments, folder / 'log', os.environ)
+        )
+        self._listener = stack.enter_context(Listener(folder, subject.topic))
+        self.driver = Driver(inputs)
+        stack.callback(self.driver.close)
+        try:
+            if subject.managed:
+                bring_up('/reflection_heatmap')
+            self.driver.wait_for_subscribers()
+            wait_until(self._answers, f'{subject.name} does not answer')
+        except Exception as error:
+            raise SystemExit(f'{error}\n{self.process.last_lines()}') from error
+
+    def _answers(self) -> bool:
+        self.driver.play(triggered(20.0, 10))
+        return len(self._listener.settle()) > 0
+
+    def fixed(self, camera_hz: float, seconds: float) -> dict[str, Any]:
+        """Figures at a rate of the camera beside the radar's: ms, MB."""
+        known = len(self._listener.settle())
+        before = usage(self.process.pid)
+        sent = self.driver.play(free_running(camera_hz, RADAR_HZ, seconds))
+        heard = self._listener.settle()[known:]
+        after = usage(self.process.pid)
+        cpu_ms = (after['cpu_s'] - before['cpu_s']) * 1e3 / max(1, len(heard))
+        figures = latencies(sent, heard, self._subject.pairing)
+        return figures | {'cpu_ms_per_heatmap': cpu_ms, 'rss_mb': after['rss_mb']}
+
+    def peak(self, limit_hz: float, steps: int) -> dict[str, Any]:
+        """The highest rate of heatmaps at no more than LARGEST_LOSS, by bisection up to a limit."""
+        best = 0.0
+        low, high = 0.0, limit_hz
+        trials = []
+        for _ in range(steps):
+            rate_hz = (low + high) / 2
+            trial = self._trial(rate_hz)
+            trials.append(trial)
+            if trial['loss'] <= LARGEST_LOSS:
+                low, best = rate_hz, max(best, trial['heard_hz'])
+            else:
+                high = rate_hz
+        return {'peak_hz': best, 'trials': trials}
+
+    def _trial(self, rate_hz: float) -> dict[str, float]:
+        known = len(self._listener.settle())
+        sent = self.driver.play(triggered(rate_hz, max(6, round(TRIAL_S * rate_hz))))
+        instants = np.array([one.instant for one in sent if one.topic == IMAGE_TOPIC])
+        heard = self._listener.settle()[known:, 1]
+        instants = instants[int(len(instants) * SETTLING_SHARE) :]
+        begin, end = instants[0], instants[-1]
+        seconds = (end - begin) * 1e-9
+        heard_hz = float(((heard > begin) & (heard <= end)).sum() / seconds)
+        sent_hz = (len(instants) - 1) / seconds
+        return {'sent_hz': sent_hz, 'heard_hz': heard_hz, 'loss': max(0.0, 1 - heard_hz / sent_hz)}
+
+
+def latencies(
+    sent: list[Sent], heard: NDArray[np.int64], pairing: type[Synchronizer] | None
+) -> dict[str, Any]:
+    """Latencies of the heatmaps heard, ms; which message completed a pair, by the pairing itself.
+
+    all: from the image. wait: of it, until the pair was complete. working: from then on.
+    after_image: `working` where the image completed the pair: one that the radar completes was
+    taken before, which would flatter.
+    """
+    image = {one.stamp: one.instant for one in sent if one.topic == IMAGE_TOPIC}
+    completed: dict[int, Sent] = {}
+    synchronizer = pairing() if pairing else None
+    for one in sent:
+        is_image = one.topic == IMAGE_TOPIC
+        if synchronizer is not None:
+            pairs = synchronizer.add(int(is_image), one.stamp)
+        else:
+            pairs = [(one.stamp, one.stamp)] if is_image else []
+        completed |= {stamp: one for _, stamp in pairs}
+    rows = [
+        (instant - image[stamp], instant - by.instant, by.topic == IMAGE_TOPIC)
+        for stamp, instant in heard.tolist()
+        if (by := completed.get(stamp)) is not None
+    ]
+    whole, working, by_image = np.array(rows or [(0, 0, 0)]).T
+    return {
+        'pairs': len(completed),
+        'heatmaps': len(heard),
+        'all': percentiles(whole),
+        'wait': percentiles(whole - working),
+        'working': percentiles(working),
+        'after_image': percentiles(working[by_image > 0]),
+    }
+
+
+def percentiles(nanoseconds: NDArray[np.int64]) -> dict[str, float] | None:
+    """Median, 99th percentile, jitter (mean difference of neighbours), and how many; ms."""
+    if not len(nanoseconds):
+        return None
+    median, p99 = np.percentile(nanoseconds, (50, 99)) * 1e-6
+    jitter = np.abs(np.diff(nanoseconds)).mean() * 1e-6 if len(nanoseconds) > 1 else 0.0
+    return {'median': median, 'p99': p99, 'jitter': float(jitter), 'count': len(nanoseconds)}
+
+
+def bare(model: Path, inputs: Inputs) -> dict[str, float]:
+    """Milliseconds of `session.run` with ready tensors, one after the other."""
+    runner = session(model.read_bytes(), THREADS, spinning=False)
+    names = [output.name for output in runner.get_outputs()]
+    feed = CorrespondenceModel.load(model).feed(inputs.image, inputs.returns)
+    instants = [time.monotonic_ns()]
+    for _ in range(BARE_RUNS + 10):
+        runner.run(names, feed)
+        instants.append(time.monotonic_ns())
+    took = np.diff(instants)[10:]
+    return {**(percentiles(took) or {}), 'rate_hz': 1e9 / took.mean()}
+
+
+def run(args: argparse.Namespace, kept: dict[str, Inputs], bar: tqdm) -> dict[str, Any]:
+    """One run of everything: figures by kind of image and subject."""
+    result: dict[str, Any] = {kind: {} for kind in kept}
+    limits = [bare(args.model, next(iter(kept.values())))]
+    for kind, inputs in kept.items():
+        for subject in subjects(kind, args.model):
+            bar.set_postfix_str(f'{subject.name}, {kind}')
+            with ExitStack() as stack:
+                bench = Bench(subject, inputs, stack)
+                figures: dict[str, Any] = {
+                    'at_hz': {f'{hz:g}': bench.fixed(hz, args.seconds) for hz in args.rates}
+                }
+                if subject.managed:
+                    figures['stages'] = {
+                        key.split('.')[1]: float(value)
+                        for key, value in bench.driver.diagnostics().items()
+                        if key.startswith('latency_ms.') and key.endswith('.median')
+                    }
+                if subject.pairing is not None:
+                    figures |= bench.peak(1.15 * limits[0]['rate_hz'], args.steps)
+                figures['rss_mb'] = usage(bench.process.pid)['rss_mb']
+            result[kind][subject.name] = figures
+            bar.update()
+    limits.append(bare(args.model, next(iter(kept.values()))))
+    result['bare'] = {key: float(np.mean([one[key] for one in limits])) for key in limits[0]}
+    return result
+
+
+def main() -> int:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--runs', type=int, default=3)
+    parser.add_argument('--inputs', nargs='+', choices=('raw', 'jpeg'), default=['raw', 'jpeg'])
+    parser.add_argument('--rates', type=float, nargs='+', default=RATES_HZ, help='of the camera')
+    parser.add_argument('--seconds', type=float, default=2.5, help='at each of them')
+    parser.add_argument('--steps', type=int, default=6, help='of the bisection')
+    parser.add_argument('--model', type=Path, default=default_model_path())
+    parser.add_argument('--out', type=Path, default=Path('out/benchmarks'))
+    args = parser.parse_args()
+    args.model = args.model.absolute()
+    args.out.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault('ROS_DOMAIN_ID', str(1 + os.getpid() % 100))
+    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    for name in ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE'):
+        os.environ.setdefault(name, str(LARGE_IMAGES))
+    # Where `python -m` finds the rivals.
+    paths = [str(Path(__file__).parent), *filter(None, [os.environ.get('PYTHONPATH')])]
+    os.environ['PYTHONPATH'] = os.pathsep.join(paths)
+    keep_large_buffers()
+    kept = {kind: load(args.out, kind) for kind in args.inputs}
+    runs: list[dict[str, Any]] = []
+    per_run = sum(len(subjects(kind, args.model)) for kind in kept)
+    rclpy.init(args=[])
+    try:
+        with tqdm(total=args.runs * per_run, unit='subject') as bar:
+            for _ in range(args.runs):
+                runs.append(run(args, kept, bar))
+                pipeline_table.save(args.out, args.model, kept, runs)
+    except KeyboardInterrupt:
+        print(f'interrupted: {len(runs)} whole runs are written')
+        return 130
+    finally:
+        rclpy.try_shutdown()
+    print((args.out / 'pipeline.md').read_text(encoding='utf-8'))
+    return 0
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
