@@ -19,6 +19,12 @@ RISE_M = 0.5
 """How far the middle of a source lies above where a bumper-high radar sees it."""
 
 _BLUR_CELLS = 0.3
+_INDEPENDENT = 0.5
+"""What a return counts for, as a share of independent evidence: sources give several returns.
+
+Chosen, like the sizes, on simulated development drives with their labels, so that as many cells
+of a likelihood lie on a source as it says. It changes no order of cells.
+"""
 
 
 class Extent(nn.Module):
@@ -26,8 +32,10 @@ class Extent(nn.Module):
 
     For one return: `h_t(c) = l_t sum_c' p(c'|t) k(c - c'; range)`, the chance that its source,
     somewhere by its posterior p and there at all by its likelihood l, reaches as far as c; k is 1
-    within the source's size and falls off steeply. Over the returns: `1 - prod_t (1 - h_t)`.
-    Without returns that is zero: an empty radar frame gives an empty heatmap by construction.
+    within the source's size and falls off steeply. Over the returns: `1 - prod_t (1 - h_t)^q`,
+    with q = 1 if they were independent; but what is wrong with one return of a thing is wrong with
+    its others. Without returns that is zero: an empty radar frame gives an empty heatmap by
+    construction.
     """
 
     rows: Tensor
@@ -53,7 +61,7 @@ class Extent(nn.Module):
         by_column = _profile(self.columns, HALF_WIDTH_M * cells_per_m, 0.0 * cells_per_m)
         reached = by_row @ place @ by_column.transpose(-1, -2)
         reached = reached * likelihood[..., None, None]
-        missed = torch.log1p(-torch.clamp(reached, 0.0, 0.999)).sum(1)
+        missed = _INDEPENDENT * torch.log1p(-torch.clamp(reached, 0.0, 0.9999)).sum(1)
         return 1.0 - torch.exp(missed)
 
 

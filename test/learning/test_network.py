@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import pytest
 
@@ -153,7 +154,7 @@ def heatmap_of(ahead: float, likelihood: float, posterior: float = 1.0) -> torch
 
 def test_a_source_is_as_likely_as_its_return_and_rises_above_it():
     near = heatmap_of(10.0, 0.8)
-    assert abs(float(near.max()) - 0.8) < 0.02
+    assert abs(float(near.max()) - (1 - math.sqrt(1 - 0.8))) < 0.02
     weight = near.sum(1)
     assert float((weight * torch.arange(CONFIG.rows)).sum() / weight.sum()) < 7.5
     assert float(near.sum()) > 2 * float(heatmap_of(30.0, 0.8).sum())
@@ -165,5 +166,11 @@ def test_several_returns_of_one_source_make_it_more_likely_never_certain():
     place = torch.zeros(1, 6, CONFIG.rows * CONFIG.columns)
     place[:, :, 8 * CONFIG.columns + 10] = 1.0
     returns = torch.tensor([10.0, 0.0, 0.0, 0.0]).expand(1, 6, 4)
-    heat = Extent(CONFIG)(place, torch.full((1, 6), 0.5), returns, torch.tensor(20.0))
-    assert 0.9 < float(heat.max()) < 1.0
+    extent, focal = Extent(CONFIG), torch.tensor(20.0)
+    one, two, six = (
+        float(extent(place[:, :n], torch.full((1, n), 0.5), returns[:, :n], focal).max())
+        for n in (1, 2, 6)
+    )
+    # Two returns of a thing are as good as one that is independent.
+    assert one < two == pytest.approx(0.5, abs=0.02)
+    assert 0.8 < six < 1.0
