@@ -29,9 +29,6 @@ WINDOW_S = 2.0
 LEAST_LAG_S = 0.5
 MOST_LAG_S = 6.0
 YAW_RAD = np.deg2rad(2.0)
-# The known turn by which the model's response to a turn is measured, on every fourth frame.
-_PROBE_RAD = np.deg2rad(2.0)
-_PROBE_STRIDE = 4
 # A longer silence of the sensors is a hole in the window.
 _HOLE_S = 1.0
 
@@ -47,7 +44,7 @@ class _Past:
 
 @dataclass
 class _Yaw:
-    """Answers to a window at one yaw, and to some of its frames turned further to each side."""
+    """Answers to a window at one yaw, and to its frames turned further by YAW_RAD to each side."""
 
     here: list[Correspondence] = field(default_factory=list)
     left: list[Correspondence] = field(default_factory=list)
@@ -75,8 +72,8 @@ class WindowProbe:
     Misaligned is by turns the radar frames of another drive, in their order, or this drive's own
     by a constant lag drawn from 0.5 to 6 s, as far as there is a past since which the car has
     moved. Turned is every other window, by turns to the left and to the right, against the same
-    window as it is. That is two more inferences a frame on average. Holds radar frames of the
-    longest lag, no images.
+    window as it is. That is two and a half more inferences a frame on average. Holds radar frames
+    of the longest lag, no images.
     """
 
     def __init__(
@@ -173,18 +170,27 @@ class WindowProbe:
         if correspondence.prior_pixel is None or not isinstance(radar, RadarPoints):
             self._turnable = False
         elif window.turn_rad is not None:
-            window.none.here.append(correspondence)
-            window.turned.here.append(self._infer(image, turned(radar, window.turn_rad)))
-            if len(window.aligned) % _PROBE_STRIDE == 0:
-                self._turn_further(window.none, image, radar, 0.0)
-                self._turn_further(window.turned, image, radar, window.turn_rad)
+            self._turn(window, window.turn_rad, image, radar, correspondence)
         window.aligned.append(correspondence)
 
-    def _turn_further(
-        self, yaw: _Yaw, image: NDArray[np.uint8], radar: RadarPoints, angle_rad: float
+    def _turn(
+        self,
+        window: _Window,
+        turn_rad: float,
+        image: NDArray[np.uint8],
+        radar: RadarPoints,
+        correspondence: Correspondence,
     ) -> None:
-        yaw.left.append(self._infer(image, turned(radar, angle_rad + _PROBE_RAD)))
-        yaw.right.append(self._infer(image, turned(radar, angle_rad - _PROBE_RAD)))
+        """Ask for the yaws about none and about the turn, which lie a turn apart."""
+        back, once, twice = (
+            self._infer(image, turned(radar, times * turn_rad)) for times in (-1.0, 1.0, 2.0)
+        )
+        none, turned_once = (back, correspondence, once), (correspondence, once, twice)
+        for yaw, answers in ((window.none, none), (window.turned, turned_once)):
+            right, here, left = answers if turn_rad > 0 else answers[::-1]
+            yaw.right.append(right)
+            yaw.here.append(here)
+            yaw.left.append(left)
 
     def _count(self, window: _Window) -> None:
         tally = self._blocks.at(window.start)
@@ -199,7 +205,7 @@ class WindowProbe:
             if together is not None:
                 held += histograms.score_counts(together)
         for held, yaw in ((tally.yaw_none, window.none), (tally.yaw_turned, window.turned)):
-            estimate = yaw_estimate(yaw.here, yaw.left, yaw.right, _PROBE_RAD)
+            estimate = yaw_estimate(yaw.here, yaw.left, yaw.right, YAW_RAD)
             if estimate is not None:
                 held += histograms.magnitude_counts(np.rad2deg(abs(estimate.angle)))
 

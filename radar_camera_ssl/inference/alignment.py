@@ -32,6 +32,15 @@ _SOURCE_LOG_RANGE = 1.0
 _LEAST_SPREAD_RAD = np.deg2rad(2.0)
 # Where turned returns hardly move the residual, a ratio to that would be noise.
 _LEAST_RESPONSE = 0.05
+# Where agreement hardly curves over yaw, in log-odds per rad^2, its peak would be noise.
+_LEAST_CURVATURE = 0.01 / np.deg2rad(1.0) ** 2
+# Wider than that of a window: what is asked for is where the peak is, not how sure a frame is.
+_PEAK_LOG_ODDS_LIMIT = 10.0
+# Beyond the turn that was tried by this factor, a step of Newton's method is a guess.
+_FARTHEST_STEP = 4.0
+# The peak's share in an estimate where it is distinct. On simulated development drives of three
+# models it scattered less than the pixels did, and both together less than either.
+_PEAK_SHARE = 2.0 / 3.0
 
 
 def log_odds(agreement: ArrayLike, limit: float = _LOG_ODDS_LIMIT) -> FloatArray:
@@ -120,13 +129,14 @@ def yaw_residual(window: Sequence[Correspondence]) -> YawResidual | None:
 class YawEstimate:
     """How far the radar has turned since the model learnt the mounting.
 
-    angle, deviation: rad, as in `YawResidual`. response: by how much of a turn of the returns
-    `yaw_residual` changes, 1 for a model that trusts the image alone, 0 for one that is blind.
+    angle: rad, as in `YawResidual`. response: by how much of a turn of the returns `yaw_residual`
+    changes, 1 for a model that trusts the image alone, 0 for one that is blind. curvature: of the
+    mean log-odds of `agreement` over yaw at its peak, per rad^2, 0 where they have none.
     """
 
     angle: float
-    deviation: float
     response: float
+    curvature: float
 
 
 def yaw_estimate(
@@ -135,25 +145,40 @@ def yaw_estimate(
     right: Sequence[Correspondence],
     turn_rad: float,
 ) -> YawEstimate | None:
-    """Yaw of the radar: the residual over what a known turn does to it in the same scene.
+    """Yaw of the radar from what a known turn does to the answers in the same scene.
 
-    left, right: answers to the window's images, every fourth of them is enough, with their returns
-    `turned` by turn_rad and -turn_rad. How much of a yaw error the residual shows depends on the
-    scene (near and distinct sources show most of it, distant traffic little); without that
-    division a threshold on it means something else on every road. One step of Newton's method
-    on the residual as a function of yaw.
+    left, right: answers to the same images, with their returns `turned` by turn_rad and
+    -turn_rad. Two estimates are averaged. The residual of the pixels over how a turn changes it:
+    how much of a yaw error the residual shows depends on the scene (near and distinct sources
+    show most of it, distant traffic little), and without that division a threshold on it means
+    something else on every road. And the yaw at which `agreement` peaks, by a step of Newton's
+    method on the frames' mean log-odds; it counts for less where these hardly curve.
 
-    None where `yaw_residual` is None for any of the three. Raises ValueError unless turn_rad > 0.
+    None where `yaw_residual` is None for any of the three. Raises ValueError unless turn_rad > 0,
+    and for windows of different lengths.
     """
     if not turn_rad > 0:
         raise ValueError('turn_rad must be positive')
+    if not len(window) == len(left) == len(right):
+        raise ValueError('the same images must be answered for all three')
     residuals = [yaw_residual(answers) for answers in (window, left, right)]
     if any(residual is None for residual in residuals):
         return None
     here, to_left, to_right = (residual for residual in residuals if residual is not None)
     response = (to_left.angle - to_right.angle) / (2 * turn_rad)
-    divisor = max(response, _LEAST_RESPONSE)
-    return YawEstimate(here.angle / divisor, here.deviation / divisor, response)
+    by_pixels = here.angle / max(response, _LEAST_RESPONSE)
+    middle, at_left, at_right = (
+        float(log_odds([answer.agreement for answer in answers], _PEAK_LOG_ODDS_LIMIT).mean())
+        for answers in (window, left, right)
+    )
+    slope = (at_left - at_right) / (2 * turn_rad)
+    curvature = max(2 * middle - at_left - at_right, 0.0) / turn_rad**2
+    # Returns that agree best when turned to the left lie to the right of their sources.
+    to_peak = slope / (curvature + _LEAST_CURVATURE)
+    farthest = _FARTHEST_STEP * turn_rad
+    share = _PEAK_SHARE * curvature / (curvature + _LEAST_CURVATURE)
+    angle = (1 - share) * by_pixels - _PEAK_SHARE * float(np.clip(to_peak, -farthest, farthest))
+    return YawEstimate(angle, response, curvature)
 
 
 def turned(radar: RadarPoints, angle_rad: float) -> RadarPoints:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -144,7 +145,27 @@ def test_an_estimate_undoes_what_the_prior_takes_of_a_turn(yaw: float, trust: fl
     estimate = yaw_estimate(answers(yaw), answers(yaw + 0.03), answers(yaw - 0.03), 0.03)
     assert estimate is not None
     assert estimate.response == pytest.approx(trust, rel=0.2)
+    assert estimate.curvature == 0.0
     assert estimate.angle == pytest.approx(yaw, rel=0.2, abs=0.003)
+
+
+def agreeing(answers: list[Correspondence], turn_rad: float, peak_rad: float) -> list[Any]:
+    """Answers whose agreement falls off from returns turned by peak_rad."""
+    log_odds = 3.0 - 2000.0 * (turn_rad - peak_rad) ** 2
+    return [replace(held, agreement=1 / (1 + math.exp(-log_odds))) for held in answers]
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.floats(-0.05, 0.05), st.floats(-0.05, 0.05))
+def test_an_estimate_lies_between_the_pixels_and_the_peak_of_agreement(
+    yaw: float, peak: float
+) -> None:
+    estimate = yaw_estimate(
+        *(agreeing(window(yaw + turn), turn, -peak) for turn in (0.0, 0.03, -0.03)), 0.03
+    )
+    assert estimate is not None
+    assert estimate.curvature == pytest.approx(4000, rel=0.01)
+    assert estimate.angle == pytest.approx(yaw / 3 + 2 * peak / 3, rel=0.2, abs=0.004)
 
 
 def shrunk(held: Correspondence, trust: float) -> Correspondence:
@@ -164,8 +185,9 @@ def test_a_model_that_does_not_look_gives_no_runaway_estimate() -> None:
 
 def test_an_estimate_needs_all_three_windows_and_a_turn() -> None:
     seen = window()
-    assert yaw_estimate(seen, seen, [], 0.03) is None
-    assert yaw_estimate([], seen, seen, 0.03) is None
+    assert yaw_estimate([], [], [], 0.03) is None
+    with pytest.raises(ValueError, match='same images'):
+        yaw_estimate(seen, seen, seen[:-1], 0.03)
     with pytest.raises(ValueError, match='turn_rad'):
         yaw_estimate(seen, seen, seen, 0.0)
 
