@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -35,6 +35,14 @@ class Tokens:
         return Tokens(
             self.returns[index], self.content[index], self.presence[index], self.mask[index]
         )
+
+
+def turned(tokens: Tokens, yaw: Tensor) -> Tokens:
+    """Tokens (B, N) whose returns are turned about the radar's z axis by yaw (B,), rad, left."""
+    cosine, sine = torch.cos(yaw)[:, None], torch.sin(yaw)[:, None]
+    x, y, *rest = tokens.returns.unbind(-1)
+    returns = torch.stack((cosine * x - sine * y, sine * x + cosine * y, *rest), -1)
+    return replace(tokens, returns=returns)
 
 
 def return_features(returns: Tensor) -> Tensor:

@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 torch = pytest.importorskip('torch', reason='torch is not installed: learning is optional')
 
@@ -14,10 +17,11 @@ from radar_camera_ssl.learning.agreement import LAID, lay_over
 from radar_camera_ssl.learning.batches import gather
 from radar_camera_ssl.learning.checkpoint import copied
 from radar_camera_ssl.learning.network import NetworkConfig
-from radar_camera_ssl.learning.objectives.agreement import AgreementObjective
+from radar_camera_ssl.learning.objectives.agreement import AgreementObjective, thrice
 from radar_camera_ssl.learning.objectives.correspondence import CorrespondenceObjective
 from radar_camera_ssl.learning.recipe import Recipe, agreement_recipe
 from radar_camera_ssl.learning.sampling import misaligned
+from radar_camera_ssl.learning.tokens import PointTokens, turned
 from radar_camera_ssl.learning.training import train
 
 CONFIG = NetworkConfig(height=120, width=160, descriptor=16, hidden=32)
@@ -69,6 +73,47 @@ def test_only_the_agreement_is_trained(trained):
     assert {name.split('.')[0] for name in changed} == {'agreement'}
 
 
+def returns_in_a_sector(seed, half_rad):
+    """Tokens of frames whose returns fill a sector, the last column padding."""
+    rng = np.random.default_rng(seed)
+    azimuth = rng.uniform(-half_rad, half_rad, (8, 41))
+    distance = rng.uniform(5, 60, azimuth.shape)
+    returns = np.zeros((8, 41, 4), np.float32)
+    returns[..., 0], returns[..., 1] = distance * np.cos(azimuth), distance * np.sin(azimuth)
+    mask = torch.ones(8, 41, dtype=torch.bool)
+    mask[:, -1] = False
+    return PointTokens()(torch.from_numpy(returns), mask)
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 99), half_rad=st.floats(0.3, 3.1))
+def test_no_edge_of_the_sector_gives_a_turn_away(seed, half_rad):
+    tokens = returns_in_a_sector(seed, half_rad)
+    turn = torch.from_numpy(np.random.default_rng(seed).uniform(-0.17, 0.17, 8)).float()
+    shown = thrice(tokens, turn)
+    azimuth = torch.atan2(shown.returns[..., 1], shown.returns[..., 0])
+    whole = torch.atan2(tokens.returns[..., 1], tokens.returns[..., 0])[tokens.mask]
+    for k in range(24):
+        seen, by = azimuth[k][shown.mask[k]], float(turn[k % 8])
+        assert not shown.mask[k, -1]
+        assert len(seen) > 10
+        assert float(seen.min()) >= float(whole.min()) + max(by, 0.0) - 1e-5
+        assert float(seen.max()) <= float(whole.max()) + min(by, 0.0) + 1e-5
+
+
+def test_turned_returns_keep_all_but_their_azimuth():
+    tokens = returns_in_a_sector(3, 0.5)
+    turn = torch.linspace(-0.1, 0.1, 8)
+    after = turned(tokens, turn)
+    torch.testing.assert_close(after.returns[..., 2:], tokens.returns[..., 2:])
+    assert after.content is tokens.content
+    x, y = (after.returns[..., k][tokens.mask] for k in (0, 1))
+    x0, y0 = (tokens.returns[..., k][tokens.mask] for k in (0, 1))
+    torch.testing.assert_close(torch.hypot(x, y), torch.hypot(x0, y0))
+    difference = torch.atan2(y, x) - torch.atan2(y0, x0)
+    torch.testing.assert_close(difference.reshape(8, 40), turn[:, None].expand(8, 40))
+
+
 def test_aligned_pairs_agree_more_than_misaligned_ones(trained, toy_drives):
     model, _ = trained
     rng = np.random.default_rng(9)
@@ -79,8 +124,11 @@ def test_aligned_pairs_agree_more_than_misaligned_ones(trained, toy_drives):
     with torch.no_grad():
         own = model(images, batch.returns, batch.mask)[3]
         foreign = model(images[other], batch.returns, batch.mask)[3]
-    above = (own[:, None] > foreign[None]).float().mean()
-    assert float(above) > 0.8
+        tokens = PointTokens()(batch.returns, batch.mask)
+        aside = turned(tokens, torch.full((len(images),), math.radians(8.0))).returns
+        beside = model(images, aside, batch.mask)[3]
+    assert float((own[:, None] > foreign[None]).float().mean()) > 0.8
+    assert float((own[:, None] > beside[None]).float().mean()) > 0.6
     assert ((own >= 0) & (own <= 1)).all()
 
 
