@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from radar_camera_ssl.evaluation import histograms
 from radar_camera_ssl.evaluation.scoring import FrameScore
-from radar_camera_ssl.evaluation.video import jpeg_of
 from radar_camera_ssl.inference.model import Correspondence
 from radar_camera_ssl.inference.overlay import GHOST_BELOW, draw_overlay
+from radar_camera_ssl.sensors.camera import encode_jpeg
 
 EACH = 10
 """So many of the best, and of the worst."""
@@ -174,7 +174,7 @@ class MomentPicker:
             candidate.score,
             correspondence.agreement,
             _caption(correspondence, candidate.frame),
-            jpeg_of(picture, _JPEG_QUALITY),
+            encode_jpeg(picture, _JPEG_QUALITY).tobytes(),
         )
 
 

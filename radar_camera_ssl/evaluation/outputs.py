@@ -12,7 +12,7 @@ from radar_camera_ssl.evaluation.record import OutputRecorder
 from radar_camera_ssl.evaluation.recorded_rig import RecordedRig
 from radar_camera_ssl.evaluation.replay import ReplayFrame
 from radar_camera_ssl.evaluation.rerun_recording import RerunRecording
-from radar_camera_ssl.evaluation.video import MomentSampler, OverlayVideo, jpeg_of
+from radar_camera_ssl.evaluation.video import MomentSampler, OverlayVideo
 from radar_camera_ssl.evaluation.write_behind import WriteBehind
 from radar_camera_ssl.inference.overlay import draw_overlay
 from radar_camera_ssl.sensors.camera import encode_jpeg
@@ -21,6 +21,9 @@ from radar_camera_ssl.sensors.camera import encode_jpeg
 VIDEO = 'overlay.mp4'
 RECORDED = 'recorded'
 RERUN = 'answers.rrd'
+
+# Encoded once more for the sheet: of the moments that are shown, nothing may be lost twice.
+_MOMENT_QUALITY = 95
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,8 @@ class DriveOutputs:
                     recorder.add(frame, jpeg)
         if self._sampler is not None:
             if sampled:
-                self._sampler.add(since_start * 1e-9, jpeg_of(drawn))
+                moment = encode_jpeg(drawn, _MOMENT_QUALITY).tobytes()
+                self._sampler.add(since_start * 1e-9, moment)
             else:
                 self._sampler.skip()
 

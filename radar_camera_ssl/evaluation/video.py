@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 MOMENTS = 6
 _SHEET_COLUMNS = 2
 _MILLISECOND = Fraction(1, 1000)
-_JPEG_QUALITY = 95
 
 Picture = NDArray[np.uint8]
 T = TypeVar('T')
@@ -184,14 +183,6 @@ def spread(items: Sequence[T], wanted: int) -> list[T]:
         return list(items)
     index = (np.arange(wanted) + 0.5) * len(items) / wanted
     return [items[int(i)] for i in index]
-
-
-def jpeg_of(image: Picture, quality: int = _JPEG_QUALITY) -> bytes:
-    """Compress a picture (H, W, 3) BGR; quality: 0 to 100."""
-    written, data = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not written:
-        raise OSError(f'cannot compress a picture of {image.shape}')
-    return bytes(data)
 
 
 def picture_of(jpeg: bytes) -> Picture:
