@@ -97,9 +97,10 @@ hold no ground truth, and no extrinsics or intrinsics are read.
 **Recipe.** {objective}.
 {steps} steps of {batch} pairs; the weights kept are those with the lowest loss on drives held out
 from training; then, from aligned against misaligned pairs, a calibration of the likelihoods and,
-in {agreement_steps} steps, the network that tells the agreement. How large a source is, and how
-far its middle lies above where it touches the ground, is not learnt but assumed in metres
-(`learning/extent.py`), chosen on simulated drives of other seeds with their labels.
+in {agreement_steps} steps, the network that tells the agreement. How large a source is, how far
+its middle lies above where it touches the ground, and for how much less than themselves several
+returns of a source count, is not learnt but assumed (`learning/extent.py`), chosen on simulated
+drives of other seeds with their labels.
 
 **Figures**, on drives whose seeds training never saw:
 
