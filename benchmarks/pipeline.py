@@ -5,25 +5,25 @@
 
 A simulated drive (1280x720, a radar of points) is serialised in memory and published to an
 unmodified node in its own process, with the parameters and over the transport that are shipped.
-Three rivals get the same messages in turns: the model's bare `session.run` with ready tensors (the
-limit), the node one writes first (pipeline_naive.py), and a node that answers without looking
-(pipeline_echo.py: what sending and taking alone cost).
+Rivals in turns, on the same inputs: the model's bare `session.run` with ready tensors, alone (the
+limit) and beside a process that takes the same images (what the machine has left of it); the node
+one writes first (pipeline_naive.py); a node that answers without looking (pipeline_echo.py: what
+sending and taking alone cost).
 The peak rate is found by bisection, at no more than 5 % lost, both sensors triggered together.
-Then the camera runs at fixed rates beside a radar of 20 Hz; latency is from the instant before the
-driver's publish call to the listener's callback, in two other processes, so it contains the
-transport of an image and of a heatmap. A pair cannot be answered before it is known to be one: what
-pairing waits for (a later radar frame, or the next stamp) is told apart from what the node does,
-which counts from the message that completes the pair.
+Then the camera runs at fixed rates beside a radar of 20 Hz. Latency is from the instant before the
+driver's publish call to the listener's callback, in two other processes: it contains the transport
+of an image and of a heatmap. A pair cannot be answered before it is known to be one: what pairing
+waits for (a later radar frame, or the next stamp) is told apart from what the node does, which
+counts from the message that completes the pair.
 Prints a table and writes out/benchmarks/pipeline.json and pipeline.md after each run. Linux only.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import tempfile
-import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,6 @@ from typing import Any
 import numpy as np
 import pipeline_table
 import rclpy
-from inference import session
 from numpy.typing import NDArray
 from pairing import Ours, Simulated, Synchronizer
 from pipeline_driver import Driver, Listener, Sent, free_running, triggered, wait_until
@@ -54,7 +53,9 @@ LARGEST_LOSS = 0.05
 SETTLING_SHARE = 1 / 3
 """Of a trial; then queues are as full as they get, and hide no loss."""
 TRIAL_S = 1.2
-BARE_RUNS = 150
+BARE_S = 1.5
+BESIDE_SHARE = 0.85
+"""Of the bare rate: how many images come beside a bare model that runs as often as it can."""
 THREADS = Settings().inference_threads
 
 
@@ -101,13 +102,11 @@ class Bench:
         self._listener = stack.enter_context(Listener(folder, subject.topic))
         self.driver = Driver(inputs)
         stack.callback(self.driver.close)
-        try:
-            if subject.managed:
-                bring_up('/reflection_heatmap')
-            self.driver.wait_for_subscribers()
-            wait_until(self._answers, f'{subject.name} does not answer')
-        except Exception as error:
-            raise SystemExit(f'{error}\n{self.process.last_lines()}') from error
+        if subject.managed:
+            bring_up('/reflection_heatmap')
+        what = f'{subject.name} does not subscribe'
+        wait_until(lambda: self.driver.is_heard, what, self.process)
+        wait_until(self._answers, f'{subject.name} does not answer', self.process)
 
     def _answers(self) -> bool:
         self.driver.play(triggered(20.0, 10))
@@ -124,8 +123,16 @@ class Bench:
         figures = latencies(sent, heard, self._subject.pairing)
         return figures | {'cpu_ms_per_heatmap': cpu_ms, 'rss_mb': after['rss_mb']}
 
+    def stages(self) -> dict[str, float]:
+        """The node's own account of its last seconds: median by stage, ms."""
+        return {
+            key.split('.')[1]: float(value)
+            for key, value in self.driver.diagnostics().items()
+            if key.startswith('latency_ms.') and key.endswith('.median')
+        }
+
     def peak(self, limit_hz: float, steps: int) -> dict[str, Any]:
-        """The highest rate of heatmaps at no more than LARGEST_LOSS, by bisection up to a limit."""
+        """The highest rate of heatmaps at no more than LARGEST_LOSS, by bisection."""
         best = 0.0
         low, high = 0.0, limit_hz
         trials = []
@@ -158,6 +165,7 @@ def latencies(
     """Latencies of the heatmaps heard, ms; which message completed a pair, by the pairing itself.
 
     all: from the image. wait: of it, until the pair was complete. working: from then on.
+    driver_call: what publishing an image takes its driver.
     after_image: `working` where the image completed the pair: one that the radar completes was
     taken before, which would flatter.
     """
@@ -178,6 +186,9 @@ def latencies(
     ]
     whole, working, by_image = np.array(rows or [(0, 0, 0)]).T
     return {
+        'driver_call': percentiles(
+            np.array([one.returned - one.instant for one in sent if one.topic == IMAGE_TOPIC])
+        ),
         'pairs': len(completed),
         'heatmaps': len(heard),
         'all': percentiles(whole),
@@ -196,23 +207,59 @@ def percentiles(nanoseconds: NDArray[np.int64]) -> dict[str, float] | None:
     return {'median': median, 'p99': p99, 'jitter': float(jitter), 'count': len(nanoseconds)}
 
 
-def bare(model: Path, inputs: Inputs) -> dict[str, float]:
-    """Milliseconds of `session.run` with ready tensors, one after the other."""
-    runner = session(model.read_bytes(), THREADS, spinning=False)
-    names = [output.name for output in runner.get_outputs()]
-    feed = CorrespondenceModel.load(model).feed(inputs.image, inputs.returns)
-    instants = [time.monotonic_ns()]
-    for _ in range(BARE_RUNS + 10):
-        runner.run(names, feed)
-        instants.append(time.monotonic_ns())
-    took = np.diff(instants)[10:]
-    return {**(percentiles(took) or {}), 'rate_hz': 1e9 / took.mean()}
+class Bare:
+    """The model without a node: `session.run` with the tensors of one pair, in a process."""
+
+    def __init__(self, model: Path, inputs: Inputs, folder: Path) -> None:
+        """Write the tensors to `folder`."""
+        self._model, self._folder = model, folder
+        feed = CorrespondenceModel.load(model).feed(inputs.image, inputs.returns)
+        np.savez(folder / 'tensors.npz', **feed)
+
+    def figures(
+        self,
+        seconds: float,
+        rate_hz: float = 0.0,
+        meanwhile: Callable[[], list[Sent]] | None = None,
+    ) -> dict[str, Any]:
+        """Run for so long, at a rate or one after the other (0), while something is sent or not.
+
+        Returns percentiles, ms, and rate_hz.
+        """
+        result = self._folder / 'took.npy'
+        result.unlink(missing_ok=True)
+        words = [self._model, self._folder / 'tensors.npz', THREADS, seconds, rate_hz, result]
+        log = self._folder / 'bare.log'
+        with ChildProcess('pipeline_bare', [str(word) for word in words], log, os.environ) as one:
+            sent = meanwhile() if meanwhile else []
+            wait_until(result.exists, 'the bare model does not run', one)
+        took = np.load(result)
+        if sent:
+            took = took[(took[:, 0] >= sent[0].instant) & (took[:, 1] <= sent[-1].returned)]
+        begin, end = took.T
+        rate = (len(took) - 1) * 1e9 / (begin[-1] - begin[0])
+        return {**(percentiles(end - begin) or {}), 'rate_hz': float(rate)}
+
+    def beside(self, driver: Driver, seconds: float, rate_hz: float) -> dict[str, Any]:
+        """Figures while somebody takes the images: at the pairs' rate, and as often as it can."""
+        # The model has to be loaded first.
+        longer = seconds + 2.0
+        camera = free_running(30.0, RADAR_HZ, longer)
+        return {
+            'beside_30_hz': self.figures(longer, RADAR_HZ, lambda: driver.play(camera)),
+            'beside_peak': self.figures(
+                longer, 0.0, lambda: driver.play(triggered(rate_hz, round(longer * rate_hz)))
+            ),
+        }
 
 
-def run(args: argparse.Namespace, kept: dict[str, Inputs], bar: tqdm) -> dict[str, Any]:
+def run(
+    args: argparse.Namespace, kept: dict[str, Inputs], limit: Bare, bar: tqdm
+) -> dict[str, Any]:
     """One run of everything: figures by kind of image and subject."""
     result: dict[str, Any] = {kind: {} for kind in kept}
-    limits = [bare(args.model, next(iter(kept.values())))]
+    alone = [limit.figures(BARE_S)]
+    result['bare'] = {}
     for kind, inputs in kept.items():
         for subject in subjects(kind, args.model):
             bar.set_postfix_str(f'{subject.name}, {kind}')
@@ -222,18 +269,19 @@ def run(args: argparse.Namespace, kept: dict[str, Inputs], bar: tqdm) -> dict[st
                     'at_hz': {f'{hz:g}': bench.fixed(hz, args.seconds) for hz in args.rates}
                 }
                 if subject.managed:
-                    figures['stages'] = {
-                        key.split('.')[1]: float(value)
-                        for key, value in bench.driver.diagnostics().items()
-                        if key.startswith('latency_ms.') and key.endswith('.median')
-                    }
+                    figures['stages'] = bench.stages()
                 if subject.pairing is not None:
-                    figures |= bench.peak(1.15 * limits[0]['rate_hz'], args.steps)
+                    figures |= bench.peak(1.15 * alone[0]['rate_hz'], args.steps)
+                else:
+                    rate_hz = BESIDE_SHARE * alone[0]['rate_hz']
+                    result['bare'] |= limit.beside(bench.driver, args.seconds, rate_hz)
                 figures['rss_mb'] = usage(bench.process.pid)['rss_mb']
             result[kind][subject.name] = figures
             bar.update()
-    limits.append(bare(args.model, next(iter(kept.values()))))
-    result['bare'] = {key: float(np.mean([one[key] for one in limits])) for key in limits[0]}
+    alone.append(limit.figures(BARE_S))
+    result['bare']['alone'] = {
+        key: float(np.mean([one[key] for one in alone])) for key in alone[0]
+    }
     return result
 
 
@@ -263,9 +311,13 @@ def main() -> int:
     per_run = sum(len(subjects(kind, args.model)) for kind in kept)
     rclpy.init(args=[])
     try:
-        with tqdm(total=args.runs * per_run, unit='subject') as bar:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            tqdm(total=args.runs * per_run, unit='subject') as bar,
+        ):
+            limit = Bare(args.model, next(iter(kept.values())), Path(folder))
             for _ in range(args.runs):
-                runs.append(run(args, kept, bar))
+                runs.append(run(args, kept, limit, bar))
                 pipeline_table.save(args.out, args.model, kept, runs)
     except KeyboardInterrupt:
         print(f'interrupted: {len(runs)} whole runs are written')

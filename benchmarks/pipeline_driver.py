@@ -32,11 +32,12 @@ Event = tuple[int, str, int]
 
 @dataclass(frozen=True)
 class Sent:
-    """A message that was published: its stamp, and the instant before the driver's call."""
+    """A message that was published: its stamp, and the instants before and after the call."""
 
     topic: str
     stamp: int
     instant: int
+    returned: int
 
 
 def triggered(rate_hz: float, count: int) -> list[Event]:
@@ -65,21 +66,19 @@ class Driver:
         self._node = Node('driver')
         self._publishers = {
             topic: self._node.create_publisher(
-                inputs.message_type(topic), topic, qos.profile('reliable', 5)
+                type(messages[0]), topic, qos.profile('reliable', 5)
             )
-            for topic in (RADAR_TOPIC, IMAGE_TOPIC)
+            for topic, messages in inputs.messages.items()
         }
 
     def close(self) -> None:
         """Take the publishers down."""
         self._node.destroy_node()
 
-    def wait_for_subscribers(self) -> None:
-        """Wait until both topics are heard; TimeoutError when they are not."""
-        wait_until(
-            lambda: all(p.get_subscription_count() for p in self._publishers.values()),
-            'nobody subscribes to the inputs',
-        )
+    @property
+    def is_heard(self) -> bool:
+        """Whether both topics have subscribers."""
+        return all(publisher.get_subscription_count() for publisher in self._publishers.values())
 
     def play(self, events: Sequence[Event]) -> list[Sent]:
         """Publish what is due when it is due, or as soon as the one before is out."""
@@ -88,11 +87,11 @@ class Driver:
         sent = []
         for due, topic, number in events:
             stamp = start + due + to_clock
-            data = self._inputs.serialised(topic, number, stamp)
+            message = self._inputs.stamped(topic, number, stamp)
             time.sleep(max(0.0, (start + due - time.monotonic_ns()) * 1e-9))
             instant = time.monotonic_ns()
-            self._publishers[topic].publish(data)
-            sent.append(Sent(topic, stamp, instant))
+            self._publishers[topic].publish(message)
+            sent.append(Sent(topic, stamp, instant, time.monotonic_ns()))
         return sent
 
     def diagnostics(self) -> dict[str, str]:
@@ -128,7 +127,7 @@ class Listener:
         )
 
     def __enter__(self) -> Listener:
-        wait_until(self._record.exists, 'the listener does not start')
+        wait_until(self._record.exists, 'the listener does not start', self._process)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -148,10 +147,10 @@ class Listener:
         return self.heard()
 
 
-def wait_until(condition: Callable[[], Any], what: str) -> None:
-    """Wait for a condition; TimeoutError with `what` is wrong when it does not come."""
+def wait_until(condition: Callable[[], Any], what: str, process: ChildProcess) -> None:
+    """Wait for what a process is to bring about; SystemExit with its last lines otherwise."""
     deadline_s = time.monotonic() + PATIENCE_S
     while not condition():
-        if time.monotonic() > deadline_s:
-            raise TimeoutError(what)
+        if time.monotonic() > deadline_s or process.exit_code() is not None:
+            raise SystemExit(f'{what}; the last it said:\n{process.last_lines()}')
         time.sleep(0.01)

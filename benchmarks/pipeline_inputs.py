@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The inputs of benchmarks/pipeline.py: serialised before anything is timed."""
+"""The inputs of benchmarks/pipeline.py: messages made before anything is timed."""
 
 from __future__ import annotations
 
 import hashlib
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 
-from radar_camera_ssl.nodes.conversions import compressed_message
+from radar_camera_ssl.nodes.conversions import compressed_message, stamp_message
 from radar_camera_ssl.sensors.camera import decode_image
 from radar_camera_ssl.sensors.radar_points import RadarPoints, decode_points
 from radar_camera_ssl.sensors.recording import Recording
@@ -34,57 +33,41 @@ DRIVE = DriveConfig(
 
 @dataclass(frozen=True)
 class Inputs:
-    """Serialised messages, sent again and again, and one pair of them decoded.
+    """Messages in memory, sent again and again with other stamps, and one pair of them decoded.
 
-    kind: `raw` (Image bgr8) or `jpeg` (CompressedImage). sha256: of all the messages.
+    kind: `raw` (Image bgr8) or `jpeg` (CompressedImage). sha256: of all of them, serialised.
     """
 
     kind: str
-    image_type: Any
-    images: list[bytes]
-    radars: list[bytes]
+    messages: dict[str, list[Any]]
     image: NDArray[np.uint8]
     returns: RadarPoints
     sha256: str
 
-    def serialised(self, topic: str, number: int, stamp: int) -> bytes:
+    def stamped(self, topic: str, number: int, stamp: int) -> Any:
         """Message `number` of a topic with another stamp, ns."""
-        kept = self.images if topic == IMAGE_TOPIC else self.radars
-        data = kept[number % len(kept)]
-        # The header's stamp is first in either message, after CDR's four bytes of its own.
-        return data[:4] + struct.pack('<iI', *divmod(stamp, 10**9)) + data[12:]
-
-    def message_type(self, topic: str) -> Any:
-        """The ROS class of a topic's messages."""
-        return self.image_type if topic == IMAGE_TOPIC else PointCloud2
+        kept = self.messages[topic]
+        message = kept[number % len(kept)]
+        message.header.stamp = stamp_message(stamp)
+        return message
 
 
 def load(folder: Path, kind: str) -> Inputs:
     """Simulate the drive into `folder` if it is not there, and hold its messages in memory."""
     drive = folder / 'pipeline_drive'
     simulate_missing({drive: DRIVE}, 1)
-    kept: dict[str, list[bytes]] = {IMAGE_TOPIC: [], RADAR_TOPIC: []}
+    types = {IMAGE_TOPIC: Image, RADAR_TOPIC: PointCloud2}
+    messages: dict[str, list[Any]] = {topic: [] for topic in types}
     with Recording(drive) as recording:
-        for topic, _, _, data in recording.raw_messages(list(kept)):
-            kept[topic].append(bytes(data))
+        for topic, _, _, data in recording.raw_messages(list(types)):
+            messages[topic].append(deserialize_message(bytes(data), types[topic]))
     if kind == 'jpeg':
-        kept[IMAGE_TOPIC] = [_as_jpeg(data) for data in kept[IMAGE_TOPIC]]
-    first = deserialize_message(kept[IMAGE_TOPIC][0], KINDS[kind])
+        messages[IMAGE_TOPIC] = [
+            compressed_message(decode_image(message), message.header)
+            for message in messages[IMAGE_TOPIC]
+        ]
     digest = hashlib.sha256()
-    for data in kept[IMAGE_TOPIC] + kept[RADAR_TOPIC]:
-        digest.update(data)
-    return Inputs(
-        kind=kind,
-        image_type=KINDS[kind],
-        images=kept[IMAGE_TOPIC],
-        radars=kept[RADAR_TOPIC],
-        image=decode_image(first),
-        returns=decode_points(deserialize_message(kept[RADAR_TOPIC][0], PointCloud2)),
-        sha256=digest.hexdigest(),
-    )
-
-
-def _as_jpeg(data: bytes) -> bytes:
-    """A serialised Image as a serialised CompressedImage."""
-    message = deserialize_message(data, Image)
-    return serialize_message(compressed_message(decode_image(message), message.header))
+    for message in messages[IMAGE_TOPIC] + messages[RADAR_TOPIC]:
+        digest.update(serialize_message(message))
+    image, radar = messages[IMAGE_TOPIC][0], messages[RADAR_TOPIC][0]
+    return Inputs(kind, messages, decode_image(image), decode_points(radar), digest.hexdigest())
