@@ -8,6 +8,7 @@ on likewise; `frombytes` on the message's own array copies once, in both cases.
 from __future__ import annotations
 
 from array import array
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -99,14 +100,20 @@ def scaled_camera_info(info: CameraInfo, width: int, height: int, header: Header
     return result
 
 
+@lru_cache(maxsize=4)
+def _point_field_messages(dtype: np.dtype[Any]) -> tuple[PointField, ...]:
+    """The fields of a structured type: the same in every message, and slow to make."""
+    return tuple(
+        PointField(name=name, offset=offset, datatype=datatype, count=count)
+        for name, offset, datatype, count in point_fields(dtype)
+    )
+
+
 def reflections_message(correspondence: Correspondence, radar: Any) -> PointCloud2:
     """Return `reflections_table` as a PointCloud2 with the radar's header."""
     table = reflections_table(correspondence, radar)
     msg = PointCloud2(header=radar.header, height=1, width=len(table), is_dense=True)
-    msg.fields = [
-        PointField(name=name, offset=offset, datatype=datatype, count=count)
-        for name, offset, datatype, count in point_fields(table.dtype)
-    ]
+    msg.fields = list(_point_field_messages(table.dtype))
     msg.is_bigendian = False
     msg.point_step = table.dtype.itemsize
     msg.row_step = table.dtype.itemsize * len(table)

@@ -25,6 +25,9 @@ from .intake import Intake
 from .parameters import Settings
 from .qos_mismatches import QosMismatches
 
+# Enough for a thread to wake up in.
+HANDOVER_S = 50e-6
+
 
 class Inputs:
     """Image, radar and camera_info: subscribed to from `open` to `close`.
@@ -90,14 +93,15 @@ class Inputs:
 
     def _on_sensor(self, name: str, msg: Any) -> None:
         # The executor may hold a message of a subscription that is gone.
-        if name in self._subscriptions:
-            self._intake.take(
-                name,
-                msg,
-                stamp_ns(msg.header.stamp),
-                self._node.get_clock().now().nanoseconds,
-                self._settings().stamp_tolerance,
-            )
+        if name in self._subscriptions and self._intake.take(
+            name,
+            msg,
+            stamp_ns(msg.header.stamp),
+            self._node.get_clock().now().nanoseconds,
+            self._settings().stamp_tolerance,
+        ):
+            # The worker is awake but for the interpreter, which this thread would hold for longer.
+            time.sleep(HANDOVER_S)
 
     def _on_camera_info(self, msg: CameraInfo) -> None:
         self._meters['camera_info'].arrived(time.monotonic(), stamp_ns(msg.header.stamp))

@@ -79,8 +79,11 @@ class Intake:
         self.meters = {'image': InputMeter(), 'radar': InputMeter()}
         self._refused: dict[str, Counter[str]] = {'image': Counter(), 'radar': Counter()}
 
-    def take(self, sensor: str, message: Any, stamp: int, now: int, tolerance_s: float) -> None:
-        """Take a message of `image` or `radar`, of `stamp`, ns, at clock time `now`, ns."""
+    def take(self, sensor: str, message: Any, stamp: int, now: int, tolerance_s: float) -> bool:
+        """Take a message of `image` or `radar`, of `stamp`, ns, at clock time `now`, ns.
+
+        Returns whether that gave the worker a pair.
+        """
         arrived_s = self._clock()
         comparable = stamp > 0 and now > 0 and tolerance_s > 0
         delay_s = (now - stamp) * 1e-9 if comparable else None
@@ -88,19 +91,21 @@ class Intake:
         with self._lock:
             self.meters[sensor].arrived(arrived_s, stamp, delay_s)
             if reason is None:
-                self._pair(sensor, stamp, Arrival(message, arrived_s))
-                return
+                return self._pair(sensor, stamp, Arrival(message, arrived_s))
             self._refused[sensor][reason] += 1
         self._on_drop(
             reason,
             f'{sensor} message dropped: {reason} (stamp {stamp * 1e-9:.3f} s, clock '
             f'{now * 1e-9:.3f} s, stamp_tolerance {tolerance_s:g} s)',
         )
+        return False
 
-    def _pair(self, sensor: str, stamp: int, arrival: Arrival) -> None:
+    def _pair(self, sensor: str, stamp: int, arrival: Arrival) -> bool:
         is_image = sensor == 'image'
         add = self._synchronizer.add_image if is_image else self._synchronizer.add_radar
-        self._hand_over(add(stamp, arrival))
+        pairs = add(stamp, arrival)
+        self._hand_over(pairs)
+        return bool(pairs)
 
     def _hand_over(self, pairs: list[Pair]) -> None:
         for pair in pairs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -119,32 +120,8 @@ def structured_view(msg: Any) -> NDArray[Any]:
     point_step = int(msg.point_step)
     if point_step > np.iinfo(np.intc).max:
         raise SensorDataError('points_truncated', f'point_step of {point_step} bytes')
-    order = '>' if msg.is_bigendian else '<'
-    names, formats, offsets = [], [], []
-    for point_field in msg.fields:
-        if not point_field.name:
-            continue
-        code = POINT_DATATYPES.get(int(point_field.datatype))
-        if code is None:
-            raise SensorDataError(
-                'points_datatype',
-                f'field {point_field.name!r} has unknown datatype {point_field.datatype}',
-            )
-        count = max(1, int(point_field.count))
-        if int(point_field.offset) + count * np.dtype(code).itemsize > point_step:
-            raise SensorDataError(
-                'points_datatype',
-                f'field {point_field.name!r} at offset {point_field.offset} ends beyond '
-                f'point_step {point_step}',
-            )
-        names.append(point_field.name)
-        formats.append((order + code, (count,)) if count > 1 else order + code)
-        offsets.append(int(point_field.offset))
-    if len(set(names)) < len(names):
-        raise SensorDataError('points_datatype', f'field names are not unique: {names}')
-    dtype = np.dtype(
-        {'names': names, 'formats': formats, 'offsets': offsets, 'itemsize': point_step}
-    )
+    fields = tuple((f.name, f.datatype, f.offset, f.count) for f in msg.fields)
+    dtype = _layout(fields, bool(msg.is_bigendian), point_step)
     height, width = int(msg.height), int(msg.width)
     if height * width == 0:
         return np.zeros(0, dtype)
@@ -159,6 +136,37 @@ def structured_view(msg: Any) -> NDArray[Any]:
             f'row_step {row_step}',
         )
     return np.ndarray((height, width), dtype, data, 0, (row_step, point_step)).reshape(-1)
+
+
+@lru_cache(maxsize=16)
+def _layout(
+    fields: tuple[tuple[str, int, int, int], ...], is_bigendian: bool, point_step: int
+) -> np.dtype[Any]:
+    """The type of one point, of fields (name, datatype, offset, count); a driver keeps to one."""
+    order = '>' if is_bigendian else '<'
+    names, formats, offsets = [], [], []
+    for name, datatype, offset, count in fields:
+        if not name:
+            continue
+        code = POINT_DATATYPES.get(int(datatype))
+        if code is None:
+            raise SensorDataError(
+                'points_datatype', f'field {name!r} has unknown datatype {datatype}'
+            )
+        count = max(1, int(count))
+        if int(offset) + count * np.dtype(code).itemsize > point_step:
+            raise SensorDataError(
+                'points_datatype',
+                f'field {name!r} at offset {offset} ends beyond point_step {point_step}',
+            )
+        names.append(name)
+        formats.append((order + code, (count,)) if count > 1 else order + code)
+        offsets.append(int(offset))
+    if len(set(names)) < len(names):
+        raise SensorDataError('points_datatype', f'field names are not unique: {names}')
+    return np.dtype(
+        {'names': names, 'formats': formats, 'offsets': offsets, 'itemsize': point_step}
+    )
 
 
 def point_fields(dtype: np.dtype[Any]) -> list[tuple[str, int, int, int]]:
@@ -226,28 +234,39 @@ def decode_radar_scan(msg: Any) -> RadarPoints:
 
 def _columns(cloud: NDArray[Any], aliases: Mapping[str, str]) -> dict[str, NDArray[Any]]:
     """The quantities that a cloud offers, (N,) each, by their name here."""
-    # A field of several values per point is no scalar quantity.
-    scalar = [name for name in cloud.dtype.names or () if cloud.dtype[name].shape == ()]
-    told = set(scalar)
-    for colours in COLOURS:
-        if colours <= set(scalar):
-            scalar = [name for name in scalar if name not in colours]
-    by_folded = {_folded(name): name for name in reversed(scalar)}
-    columns: dict[str, NDArray[Any]] = {}
-    for quantity, names in FIELD_ALIASES.items():
-        if quantity in aliases:
-            found = aliases[quantity] if aliases[quantity] in told else None
-        else:
-            exact = (name for name in names if name in scalar)
-            folded = (by_folded[_folded(n)] for n in names if _folded(n) in by_folded)
-            found = next(exact, None) or next(folded, None)
-        if found is not None:
-            columns[quantity] = cloud[found]
+    found = _sources(cloud.dtype, tuple(sorted(aliases.items())))
+    columns: dict[str, NDArray[Any]] = {quantity: cloud[name] for quantity, name in found}
     if ('x' not in columns or 'y' not in columns) and {'range', 'azimuth'} <= columns.keys():
         columns |= _cartesian(columns)
     if 'velocity' not in columns and {'x', 'y', 'velocity_x', 'velocity_y'} <= columns.keys():
         columns['velocity'] = _radial_velocity(columns)
     return columns
+
+
+@lru_cache(maxsize=16)
+def _sources(
+    dtype: np.dtype[Any], aliases: tuple[tuple[str, str], ...]
+) -> tuple[tuple[str, str], ...]:
+    """Each quantity that points of this type offer, and the field that holds it."""
+    # A field of several values per point is no scalar quantity.
+    scalar = [name for name in dtype.names or () if dtype[name].shape == ()]
+    told = set(scalar)
+    for colours in COLOURS:
+        if colours <= set(scalar):
+            scalar = [name for name in scalar if name not in colours]
+    by_folded = {_folded(name): name for name in reversed(scalar)}
+    given = dict(aliases)
+    sources = []
+    for quantity, names in FIELD_ALIASES.items():
+        if quantity in given:
+            found = given[quantity] if given[quantity] in told else None
+        else:
+            exact = (name for name in names if name in scalar)
+            folded = (by_folded[_folded(n)] for n in names if _folded(n) in by_folded)
+            found = next(exact, None) or next(folded, None)
+        if found is not None:
+            sources.append((quantity, found))
+    return tuple(sources)
 
 
 def _folded(name: str) -> str:
