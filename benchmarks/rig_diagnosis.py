@@ -149,7 +149,7 @@ def measure(
     seed: int, case: Case, model: CorrespondenceModel, folder: Path, workers: int
 ) -> list[dict[str, Any]]:
     """Diagnose a case, and its first seconds; what is there already is read."""
-    kept = folder / f'{seed}_{case.name}.json'
+    kept = folder / f'{seed}_{case.name}_{model.sha256[:12]}.json'
     if kept.exists():
         return json.loads(kept.read_text(encoding='utf-8'))
     source = folder / (f'drive_{seed}_mounted' if case.mounted else f'drive_{seed}')
