@@ -53,7 +53,6 @@ LARGEST_LOSS = 0.05
 SETTLING_SHARE = 1 / 3
 """Of a trial; then queues are as full as they get, and hide no loss."""
 TRIAL_S = 1.2
-BARE_S = 1.5
 BESIDE_SHARE = 0.85
 """Of the bare rate: how many images come beside a bare model that runs as often as it can."""
 THREADS = Settings().inference_threads
@@ -258,7 +257,7 @@ def run(
 ) -> dict[str, Any]:
     """One run of everything: figures by kind of image and subject."""
     result: dict[str, Any] = {kind: {} for kind in kept}
-    alone = [limit.figures(BARE_S)]
+    alone = [limit.figures(args.seconds)]
     result['bare'] = {}
     for kind, inputs in kept.items():
         for subject in subjects(kind, args.model):
@@ -278,7 +277,7 @@ def run(
                 figures['rss_mb'] = usage(bench.process.pid)['rss_mb']
             result[kind][subject.name] = figures
             bar.update()
-    alone.append(limit.figures(BARE_S))
+    alone.append(limit.figures(args.seconds))
     result['bare']['alone'] = {
         key: float(np.mean([one[key] for one in alone])) for key in alone[0]
     }
