@@ -113,7 +113,7 @@ class Bench:
 
     def fixed(self, camera_hz: float, seconds: float) -> dict[str, Any]:
         """Figures at a rate of the camera beside the radar's: ms, MB."""
-        known = len(self._listener.settle())
+        known = len(self._listener.heard())
         before = usage(self.process.pid)
         sent = self.driver.play(free_running(camera_hz, RADAR_HZ, seconds))
         heard = self._listener.settle()[known:]
@@ -146,7 +146,7 @@ class Bench:
         return {'peak_hz': best, 'trials': trials}
 
     def _trial(self, rate_hz: float) -> dict[str, float]:
-        known = len(self._listener.settle())
+        known = len(self._listener.heard())
         sent = self.driver.play(triggered(rate_hz, max(6, round(TRIAL_S * rate_hz))))
         instants = np.array([one.instant for one in sent if one.topic == IMAGE_TOPIC])
         heard = self._listener.settle()[known:, 1]
@@ -167,6 +167,7 @@ def latencies(
     driver_call: what publishing an image takes its driver.
     after_image: `working` where the image completed the pair: one that the radar completes was
     taken before, which would flatter.
+    after_call: the same without the driver's own call, after which the image is in shared memory.
     """
     image = {one.stamp: one.instant for one in sent if one.topic == IMAGE_TOPIC}
     completed: dict[int, Sent] = {}
@@ -179,11 +180,16 @@ def latencies(
             pairs = [(one.stamp, one.stamp)] if is_image else []
         completed |= {stamp: one for _, stamp in pairs}
     rows = [
-        (instant - image[stamp], instant - by.instant, by.topic == IMAGE_TOPIC)
+        (
+            instant - image[stamp],
+            instant - by.instant,
+            instant - by.returned,
+            by.topic == IMAGE_TOPIC,
+        )
         for stamp, instant in heard.tolist()
         if (by := completed.get(stamp)) is not None
     ]
-    whole, working, by_image = np.array(rows or [(0, 0, 0)]).T
+    whole, working, after_call, by_image = np.array(rows, np.int64).reshape(-1, 4).T
     return {
         'driver_call': percentiles(
             np.array([one.returned - one.instant for one in sent if one.topic == IMAGE_TOPIC])
@@ -194,6 +200,7 @@ def latencies(
         'wait': percentiles(whole - working),
         'working': percentiles(working),
         'after_image': percentiles(working[by_image > 0]),
+        'after_call': percentiles(after_call[by_image > 0]),
     }
 
 

@@ -138,7 +138,7 @@ class Listener:
         values = np.fromfile(self._record, np.int64)
         return values[: len(values) // 2 * 2].reshape(-1, 2)
 
-    def settle(self, quiet_s: float = 0.25) -> NDArray[np.int64]:
+    def settle(self, quiet_s: float = 0.2) -> NDArray[np.int64]:
         """Wait until no more heatmaps come; return all."""
         count = -1
         while (now := len(self.heard())) != count:

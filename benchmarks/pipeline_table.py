@@ -107,6 +107,9 @@ _RATIOS: dict[str, Callable[[Run, Run], float]] = {
     'node_over_bare_latency': lambda kind, bare: (
         _latency(kind['node'], FREE, 'after_image') / bare['alone']['median']
     ),
+    'node_after_call_over_bare_latency': lambda kind, bare: (
+        _latency(kind['node'], FREE, 'after_call') / bare['alone']['median']
+    ),
     'node_less_echo_over_bare_latency': lambda kind, bare: (
         (_latency(kind['node'], FREE, 'after_image') - _latency(kind['echo'], FREE, 'all'))
         / bare['alone']['median']

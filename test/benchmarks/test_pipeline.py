@@ -52,13 +52,15 @@ def test_triggered_sensors_make_pairs_that_the_image_completes(pipeline: Any) ->
         figures = pipeline.latencies(sent, heard, pairing)
         assert figures['pairs'] == figures['after_image']['count'] == 30
         assert figures['wait']['p99'] == 0.0
+        assert figures['after_image']['median'] == pytest.approx(15.0)
+        assert figures['after_call']['median'] == pytest.approx(14.0)
 
 
 def test_a_heatmap_that_no_pair_explains_is_not_timed(pipeline: Any) -> None:
     sent = sent_on_time(pipeline, pipeline.triggered(20.0, 5))
     figures = pipeline.latencies(sent, np.array([(1, 2), (3, 4)]), pipeline.Ours)
     assert figures['heatmaps'] == 2
-    assert figures['after_image'] is None
+    assert figures['working'] is figures['after_image'] is None
 
 
 @pytest.mark.skipif(not Path('/proc').is_dir(), reason='reads CPU time and memory from /proc')
