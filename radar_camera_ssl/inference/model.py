@@ -144,10 +144,12 @@ class CorrespondenceModel:
         image: NDArray[np.uint8],
         radar: RadarPoints | NDArray[np.float32],
         intrinsics: Intrinsics | None = None,
+        scaled: NDArray[np.uint8] | None = None,
     ) -> Correspondence:
         """Answer one pair.
 
-        image: (H, W, 3) uint8 BGR of any size; never modified. radar: the returns for a points
+        image: (H, W, 3) uint8 BGR of any size; never modified. scaled: what :meth:`scaled` made
+        of this image, where that is done already. radar: the returns for a points
         model (none is valid; beyond ``max_returns`` the strongest are kept), (R, A, D) float32 dB
         for a cube model. intrinsics: of the image given, needed where
         ``metadata.camera.intrinsics``.
@@ -159,7 +161,7 @@ class CorrespondenceModel:
         Raises SensorDataError (``image_empty``, ``cube_shape``) for input that cannot be used,
         ModelError when the run fails or answers with something that is no answer.
         """
-        feed, returns, dropped = self._feed(image, radar, intrinsics)
+        feed, returns, dropped = self._feed(image, radar, intrinsics, scaled)
         answer = self._run(feed)
         rows: slice | NDArray[np.bool_]
         if returns is None:
@@ -189,6 +191,13 @@ class CorrespondenceModel:
         """The input tensors of a pair, by name, with what `infer` takes and raises."""
         return self._feed(image, radar, intrinsics)[0]
 
+    def scaled(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The image, (H, W, 3) uint8 BGR, at the size of the model's input, the same memory if it
+        has it; raises SensorDataError like :meth:`infer`.
+        """
+        _check_image(image)
+        return resize_image(image, self.metadata.camera.height, self.metadata.camera.width)
+
     def end_profile(self) -> Path:
         """Close the profile that ``acceleration.profile`` asked for; returns its file."""
         return Path(self._session.end_profiling())
@@ -204,17 +213,20 @@ class CorrespondenceModel:
         return ((pixel + 0.5) * scale - 0.5).astype(np.float32)
 
     def _feed(
-        self, image: NDArray[np.uint8], radar: object, intrinsics: Intrinsics | None
+        self,
+        image: NDArray[np.uint8],
+        radar: object,
+        intrinsics: Intrinsics | None,
+        scaled: NDArray[np.uint8] | None = None,
     ) -> tuple[dict[str, Any], RadarPoints | None, int]:
         """Input tensors; the returns in them, None for a cube; how many returns were left out."""
-        _check_image(image)
         camera = self.metadata.camera
-        feed: dict[str, Any] = {'image': resize_image(image, camera.height, camera.width)[None]}
+        feed: dict[str, Any] = {'image': (self.scaled(image) if scaled is None else scaled)[None]}
         if camera.intrinsics:
             if intrinsics is None:
                 raise ModelError('the model needs the camera intrinsics', 'camera.intrinsics')
-            scaled = intrinsics.scaled(camera.width, camera.height)
-            feed['intrinsics'] = scaled.matrix.astype(np.float32)[None]
+            matrix = intrinsics.scaled(camera.width, camera.height).matrix
+            feed['intrinsics'] = matrix.astype(np.float32)[None]
         if not isinstance(self.metadata.radar, PointsInput):
             _feed_cube(feed, radar, self.metadata.radar)
             return feed, None, 0

@@ -37,7 +37,10 @@ class PairQueue(Generic[Item]):
             raise ValueError(f'depth must be at least 1, got {depth}')
         self._depth = depth
         self._items: deque[Item] = deque()
-        self._changed = threading.Condition()
+        lock = threading.Lock()
+        self._changed = threading.Condition(lock)
+        # Of its own, so that the taker alone is woken for an item that need not wait.
+        self._line_moved = threading.Condition(lock)
         self._closed = False
         self._put = 0
         self._finished = 0
@@ -56,6 +59,8 @@ class PairQueue(Generic[Item]):
                 self._dropped[OVERFLOW] += 1
             self._items.append(item)
             self._changed.notify()
+            if self._in_work:
+                self._line_moved.notify()
 
     def take(self, timeout_s: float | None = None) -> Item | None:
         """Take the oldest waiting item into work; None when closed or after `timeout_s`.
@@ -67,7 +72,23 @@ class PairQueue(Generic[Item]):
             if not self._items:
                 return None
             self._in_work += 1
-            return self._items.popleft()
+            item = self._items.popleft()
+            if self._items:
+                self._line_moved.notify()
+            return item
+
+    def next_in_line(self, last: Item | None) -> Item | None:
+        """Wait for an item, other than `last`, that is the next to be taken while one is in work.
+
+        Return it, left where it is; None when closed.
+        """
+        with self._changed:
+            self._line_moved.wait_for(
+                lambda: (
+                    self._closed or (self._in_work and self._items and self._items[0] is not last)
+                )
+            )
+            return None if self._closed else self._items[0]
 
     def finish(self, dropped: str | None = None) -> None:
         """End the work on an item: finished, or dropped for the reason given."""
@@ -88,6 +109,7 @@ class PairQueue(Generic[Item]):
                 self._dropped[reason] += len(self._items)
             self._items.clear()
             self._changed.notify_all()
+            self._line_moved.notify_all()
 
     def open(self) -> None:
         """Accept items again after `close`."""

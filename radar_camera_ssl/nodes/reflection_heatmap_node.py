@@ -136,7 +136,13 @@ class ReflectionHeatmapNode(LifecycleNode):
         session.queue.open()
         self._worker = PairWorker(
             session.queue,
-            Stages(session.decode_radar, session.decode_image, self._infer, self._publish),
+            Stages(
+                session.decode_radar,
+                session.decode_image,
+                session.model.scaled,
+                self._infer,
+                self._publish,
+            ),
             session.monitor,
             session.watch,
             max_age_s=lambda: self._settings().max_age,
@@ -226,15 +232,15 @@ class ReflectionHeatmapNode(LifecycleNode):
 
     # Worker's thread
 
-    def _infer(self, image: Any, radar: Any) -> Any:
+    def _infer(self, image: Any, radar: Any, scaled: Any) -> Any:
         assert self._session is not None
         model = self._session.model
         if not model.metadata.camera.intrinsics:
-            return model.infer(image, radar)
+            return model.infer(image, radar, None, scaled)
         info = self._inputs.camera_info if self._inputs is not None else None
         if info is None:
             raise SensorDataError('camera_info_missing', 'the model needs a valid camera_info')
-        return model.infer(image, radar, decode_camera_info(info))
+        return model.infer(image, radar, decode_camera_info(info), scaled)
 
     def _publish(
         self, radar: Any, image_message: Any, image: NDArray[np.uint8], result: Correspondence

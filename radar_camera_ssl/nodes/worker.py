@@ -18,6 +18,7 @@ from radar_camera_ssl.sensors.pairing import Pair
 from radar_camera_ssl.sensors.radar_points import RadarPoints
 
 from .agreement_watch import AgreementWatch
+from .decode_ahead import DecodeAhead
 from .decoding import ImageDecoder, RadarDecoder
 from .intake import ready_since
 from .monitor import WorkerMonitor
@@ -30,7 +31,10 @@ TOO_OLD = 'too_old'
 FAILED = 'inference_failed'
 FIELD_MISSING = 'points_field_missing'
 
-Infer = Callable[[NDArray[np.uint8], 'RadarPoints | NDArray[np.float32]'], 'Correspondence']
+Infer = Callable[
+    [NDArray[np.uint8], 'RadarPoints | NDArray[np.float32]', 'NDArray[np.uint8] | None'],
+    'Correspondence',
+]
 
 
 @dataclass(frozen=True)
@@ -39,13 +43,16 @@ class Stages:
 
     decode_radar: RadarDecoder
     decode_image: ImageDecoder
+    scale: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+    """Makes the model's input of a decoded image, where there is time ahead for it."""
     infer: Infer
+    """Called with image, radar, and the scaled image or None."""
     publish: Callable[[Any, Any, NDArray[np.uint8], Correspondence], None]
     """Called with radar message, image message, decoded image and result."""
 
 
 class PairWorker:
-    """One thread that works the queue off until it is closed."""
+    """One thread that works the queue off until it is closed, one that decodes what waits."""
 
     def __init__(
         self,
@@ -65,10 +72,12 @@ class PairWorker:
         self._queue, self._stages = queue, stages
         self._monitor, self._watch = monitor, watch
         self._max_age_s, self._on_drop, self._on_failure = max_age_s, on_drop, on_failure
+        self._ahead = DecodeAhead(queue, self._decode_ahead)
         self._thread = threading.Thread(target=self._run, name='pair_worker', daemon=True)
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start the thread, and the one that decodes ahead of it."""
+        self._ahead.start()
         self._thread.start()
 
     @property
@@ -77,9 +86,11 @@ class PairWorker:
         return self._thread.is_alive()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for the thread after the queue was closed; False when it is still at work."""
+        """Wait for the threads after the queue was closed; False when one is still at work."""
+        end_s = time.monotonic() + timeout_s
         self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        ahead_ended = self._ahead.join(max(0.0, end_s - time.monotonic()))
+        return ahead_ended and not self._thread.is_alive()
 
     def _run(self) -> None:
         while (pair := self._queue.take()) is not None:
@@ -109,14 +120,21 @@ class PairWorker:
         self._monitor.latency('total', time.monotonic() - ready_since(pair))
         return None
 
+    def _decode_ahead(self, pair: Pair) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        image = self._stages.decode_image(pair.image.message)
+        return image, self._stages.scale(image)
+
     def _run_stages(self, pair: Pair) -> None:
         radar_message, image_message = pair.radar.message, pair.image.message
         with self._monitor.stage('decode'):
             radar = self._stages.decode_radar(radar_message)
             self._monitor.radar_decoded(getattr(radar, 'not_finite', 0))
-            image = self._stages.decode_image(image_message)
+            image, scaled = self._ahead.result(pair) or (
+                self._stages.decode_image(image_message),
+                None,
+            )
         with self._monitor.stage('infer'):
-            result = self._stages.infer(image, radar)
+            result = self._stages.infer(image, radar, scaled)
         with self._monitor.stage('publish'):
             self._stages.publish(radar_message, image_message, image, result)
         self._monitor.published(pair.gap_s, result.returns_dropped)
