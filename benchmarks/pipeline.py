@@ -232,11 +232,13 @@ class Bare:
 
         Returns percentiles, ms, and rate_hz.
         """
-        result = self._folder / 'took.npy'
-        result.unlink(missing_ok=True)
+        result, ready = self._folder / 'took.npy', self._folder / 'took.npy.ready'
+        for path in (result, ready):
+            path.unlink(missing_ok=True)
         words = [self._model, self._folder / 'tensors.npz', THREADS, seconds, rate_hz, result]
         log = self._folder / 'bare.log'
         with ChildProcess('pipeline_bare', [str(word) for word in words], log, os.environ) as one:
+            wait_until(ready.exists, 'the bare model does not start', one)
             sent = meanwhile() if meanwhile else []
             wait_until(result.exists, 'the bare model does not run', one)
         took = np.load(result)
@@ -248,14 +250,11 @@ class Bare:
 
     def beside(self, driver: Driver, seconds: float, rate_hz: float) -> dict[str, Any]:
         """Figures while somebody takes the images: at the pairs' rate, and as often as it can."""
-        # The model has to be loaded first.
-        longer = seconds + 2.0
-        camera = free_running(30.0, RADAR_HZ, longer)
+        free = free_running(30.0, RADAR_HZ, seconds)
+        fast = triggered(rate_hz, round(seconds * rate_hz))
         return {
-            'beside_30_hz': self.figures(longer, RADAR_HZ, lambda: driver.play(camera)),
-            'beside_peak': self.figures(
-                longer, 0.0, lambda: driver.play(triggered(rate_hz, round(longer * rate_hz)))
-            ),
+            'beside_30_hz': self.figures(seconds, RADAR_HZ, lambda: driver.play(free)),
+            'beside_peak': self.figures(seconds, 0.0, lambda: driver.play(fast)),
         }
 
 

@@ -4,6 +4,7 @@
     python -m pipeline_bare MODEL TENSORS.npz THREADS SECONDS RATE_HZ RESULT.npy
 
 RATE_HZ 0: one after the other. RESULT: (N, 2) int64, begin and end of each, steady clock, ns.
+Before it begins it touches RESULT.ready.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ def main(model: str, tensors: str, threads: str, seconds: str, rate_hz: str, res
     feed = dict(np.load(tensors))
     for _ in range(WARM_UP):
         runner.run(names, feed)
+    Path(f'{result}.ready').touch()
     period_s = 1 / float(rate_hz) if float(rate_hz) else 0.0
     due_s = time.monotonic()
     end_s = due_s + float(seconds)

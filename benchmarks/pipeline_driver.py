@@ -148,9 +148,9 @@ class Listener:
 
 
 def wait_until(condition: Callable[[], Any], what: str, process: ChildProcess) -> None:
-    """Wait for what a process is to bring about; SystemExit with its last lines otherwise."""
+    """Wait for what a process is to bring about; SystemExit with its last lines if it fails."""
     deadline_s = time.monotonic() + PATIENCE_S
     while not condition():
-        if time.monotonic() > deadline_s or process.exit_code() is not None:
+        if time.monotonic() > deadline_s or process.exit_code():
             raise SystemExit(f'{what}; the last it said:\n{process.last_lines()}')
         time.sleep(0.01)
