@@ -5,6 +5,7 @@
     python docs/update_readme.py --check          # only say whether they are current
     python docs/update_readme.py --metrics out/demo/metrics.json --command 'make demo' \\
         --picture out/demo/overlay.png            # the figures of an evaluation, and its picture
+    python docs/update_readme.py --pipeline out/benchmarks/pipeline.md      # the node's speed
 """
 
 from __future__ import annotations
@@ -52,6 +53,11 @@ def write_picture(source: Path) -> None:
     cv2.imwrite(str(PICTURE), small, [cv2.IMWRITE_PNG_COMPRESSION, 9])
 
 
+def first_table(markdown: str) -> str:
+    """Return the first table of benchmarks/pipeline.py's results: bare model, nodes and echo."""
+    return markdown.strip().split('\n\n')[0]
+
+
 def main() -> int:
     """Update or check; return the exit code."""
     parser = argparse.ArgumentParser(
@@ -61,6 +67,7 @@ def main() -> int:
     parser.add_argument('--metrics', type=Path, help='metrics.json of the figures to show')
     parser.add_argument('--command', default='make demo', help='what gave those figures')
     parser.add_argument('--picture', type=Path, help='contact sheet to show at the top')
+    parser.add_argument('--pipeline', type=Path, help='pipeline.md of the benchmark to show')
     arguments = parser.parse_args()
 
     readme = README.read_text(encoding='utf-8')
@@ -71,6 +78,9 @@ def main() -> int:
     if arguments.metrics is not None:
         table = figures_markdown(json.loads(arguments.metrics.read_text()), arguments.command)
         current = between_marks(current, 'figures', table)
+    if arguments.pipeline is not None:
+        table = first_table(arguments.pipeline.read_text(encoding='utf-8'))
+        current = between_marks(current, 'pipeline', table)
     if arguments.picture is not None:
         write_picture(arguments.picture)
     README.write_text(current, encoding='utf-8')
