@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,8 @@ __all__ = ['Correspondence', 'CorrespondenceModel', 'ModelError']
 
 # A likelihood may leave [0, 1] by the rounding of a GPU's arithmetic, not by more.
 _TOLERANCE = 1e-3
+# Returns are padded to a multiple of this: each further size is planned anew by ONNX Runtime.
+_PADDED_TO = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +94,10 @@ class CorrespondenceModel:
         present = {tensor.name for tensor in opened.session.get_outputs()}
         optional = [t for t in optional_output_tensors(metadata) if t.name in present]
         self._outputs = output_tensors(metadata) + optional
+        inputs = {tensor.name: tensor.shape for tensor in opened.session.get_inputs()}
+        fixed = 'points' not in inputs or isinstance(inputs['points'][1], int)
+        # An accelerator's engines and graphs are built for one size.
+        self._padded_to = None if fixed or opened.provider != CPU else _PADDED_TO
         self._output_names = [tensor.name for tensor in self._outputs]
 
     @classmethod
@@ -240,9 +247,12 @@ class CorrespondenceModel:
             raise ModelError('the model reads radar points, a cube was given', 'radar.kind')
         returns = radar.strongest(wanted.max_returns)
         n = len(returns)
-        points = np.zeros((1, wanted.max_returns, len(wanted.fields)), np.float32)
+        rows = wanted.max_returns
+        if self._padded_to is not None:
+            rows = min(rows, max(1, math.ceil(n / self._padded_to)) * self._padded_to)
+        points = np.zeros((1, rows, len(wanted.fields)), np.float32)
         points[0, :n] = returns.as_array(wanted.field_names)
-        mask = np.zeros((1, wanted.max_returns), np.bool_)
+        mask = np.zeros((1, rows), np.bool_)
         mask[0, :n] = True
         feed['points'], feed['mask'] = points, mask
         return returns, len(radar) - n
@@ -253,10 +263,12 @@ class CorrespondenceModel:
         except RUNTIME_ERRORS as error:
             raise ModelError(f'inference failed: {one_line(error)}') from error
         answer = {}
+        padded = {'radar.max_returns': feed['points'].shape[1]} if 'points' in feed else {}
         for tensor, value in zip(self._outputs, values, strict=True):
-            if value.shape != tensor.sizes:
+            sizes = tuple(padded.get(field, size) for size, field in tensor.shape)
+            if value.shape != sizes:
                 raise ModelError(
-                    f'output {tensor.name} has shape {value.shape}, should be {tensor.sizes}',
+                    f'output {tensor.name} has shape {value.shape}, should be {sizes}',
                     f'output {tensor.name}',
                 )
             answer[tensor.name] = value[0]

@@ -27,6 +27,9 @@ from radar_camera_ssl.model_metadata import (
     PointsInput,
 )
 
+# To torch.export a size of one is not a size that may vary.
+_FEWEST_RETURNS = 2
+
 
 class ExportError(RuntimeError):
     """The exported file does not compute what the trained model computes."""
@@ -76,6 +79,11 @@ def export_model(
     }
     partial = path.with_name(path.name + '.partial')
     path.parent.mkdir(parents=True, exist_ok=True)
+    sizes: dict[str, dict[int, Any]] = {name: {} for name in example}
+    if isinstance(metadata.radar, PointsInput):
+        # A radar rarely gives as many returns as it may, and each costs a pass over all cells.
+        count = torch.export.Dim('returns', min=_FEWEST_RETURNS, max=metadata.radar.max_returns)
+        sizes['points'], sizes['mask'] = {1: count}, {1: count}
     program = torch.onnx.export(
         model,
         tuple(example.values()),
@@ -84,6 +92,7 @@ def export_model(
         opset_version=18,
         dynamo=True,
         verbose=False,
+        dynamic_shapes=tuple(sizes.values()),
     )
     assert program is not None
     graph = program.model_proto
@@ -111,17 +120,18 @@ def _silent_radar(radar: PointsInput | CubeInput) -> dict[str, torch.Tensor]:
 
 
 def _pairs(radar: PointsInput | CubeInput, drives: Sequence[Drive]) -> Iterator[dict]:
-    """A few real pairs of a few drives as the model's inputs."""
+    """A few real pairs of a few drives as the model's inputs, by turns padded and not."""
     for drive in drives[:4]:
-        for i in np.linspace(0, len(drive) - 1, 5).astype(int):
+        for k, i in enumerate(np.linspace(0, len(drive) - 1, 5).astype(int)):
             feed: dict[str, np.ndarray] = {'image': drive.image(i)[None]}
             if isinstance(radar, CubeInput):
                 feed['cube'] = np.asarray(drive.cube(i), np.float32)[None]
             else:
                 returns = drive.returns(i)[: radar.max_returns]
-                feed['points'] = np.zeros((1, radar.max_returns, len(radar.fields)), np.float32)
+                rows = max(_FEWEST_RETURNS, len(returns)) if k % 2 else radar.max_returns
+                feed['points'] = np.zeros((1, rows, len(radar.fields)), np.float32)
                 feed['points'][0, : len(returns)] = returns
-                feed['mask'] = (np.arange(radar.max_returns) < len(returns))[None]
+                feed['mask'] = (np.arange(rows) < len(returns))[None]
             yield feed
 
 

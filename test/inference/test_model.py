@@ -167,6 +167,23 @@ def test_a_model_of_a_dynamic_number_of_returns(
     np.testing.assert_allclose(answer.pixel, expected.pixel, atol=1e-4)
 
 
+@pytest.mark.parametrize(('count', 'rows'), [(0, 16), (1, 16), (16, 16), (17, 32), (500, 128)])
+def test_only_a_model_of_a_fixed_number_of_returns_is_given_padding_for_all(
+    tmp_path: Path,
+    model: CorrespondenceModel,
+    image: Image,
+    make_points: MakePoints,
+    count: int,
+    rows: int,
+) -> None:
+    returns = make_points([[5 + k, 0, 0, k] for k in range(count)])
+    dynamic = CorrespondenceModel.load(write_tiny_model(tmp_path / 'm.onnx', dynamic=True))
+    assert dynamic.feed(image, returns)['points'].shape == (1, rows, 4)
+    assert dynamic.feed(image, returns)['mask'].sum() == min(count, 128)
+    assert model.feed(image, returns)['points'].shape == (1, 128, 4)
+    assert len(dynamic.infer(image, returns).likelihood) == min(count, 128)
+
+
 def test_intrinsics_are_scaled_to_the_models_image(
     tmp_path: Path, image: Image, make_points: MakePoints
 ) -> None:
