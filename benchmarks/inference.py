@@ -49,14 +49,16 @@ def main() -> None:
     path = args.model or default_model_path()
     model = CorrespondenceModel.load(path)
     image, returns = vga_image(), some_returns()
-    feed = raw_feed(model, image, returns)
-    content = path.read_bytes()
+    if not isinstance(model.metadata.radar, PointsInput):
+        raise SystemExit('this benchmark is for points models')
+    feed = model.feed(image, returns)
+    content, camera = path.read_bytes(), model.metadata.camera
     plain = session(content, threads=1, spinning=False)
     names = [output.name for output in plain.get_outputs()]
     correspondence = model.infer(image, returns)
     stages = {
         'infer (all of it)': lambda: model.infer(image, returns),
-        'resize': lambda: resize_image(image, model.metadata.camera.height, feed_width(model)),
+        'resize': lambda: resize_image(image, camera.height, camera.width),
         'run': lambda: plain.run(names, feed),
         'overlay': lambda: draw_overlay(image, correspondence),
     }
@@ -119,25 +121,6 @@ def some_returns() -> RadarPoints:
         rng.normal(5, 8, RETURNS).astype(np.float32),
         np.arange(RETURNS, dtype=np.int32),
     )
-
-
-def raw_feed(
-    model: CorrespondenceModel, image: np.ndarray, returns: RadarPoints
-) -> dict[str, np.ndarray]:
-    """The model's own input tensors."""
-    camera, radar = model.metadata.camera, model.metadata.radar
-    if not isinstance(radar, PointsInput):
-        raise SystemExit('this benchmark is for points models')
-    points = np.zeros((1, radar.max_returns, len(radar.fields)), np.float32)
-    points[0, : len(returns)] = returns.as_array(radar.field_names)
-    mask = np.arange(radar.max_returns)[None] < len(returns)
-    resized = resize_image(image, camera.height, camera.width)
-    return {'image': resized[None], 'points': points, 'mask': mask}
-
-
-def feed_width(model: CorrespondenceModel) -> int:
-    """Width of the model's input image, px."""
-    return model.metadata.camera.width
 
 
 def session(content: bytes, threads: int, spinning: bool) -> onnxruntime.InferenceSession:
