@@ -8,6 +8,7 @@ Parameters: source, the name of the node that publishes; timeout, of heatmaps, s
 diagnostics, s; oldest, age of a stamp by this node's clock, s (0: not looked at).
 """
 
+import signal
 import time
 
 import numpy as np
@@ -70,10 +71,13 @@ class HeatmapConsumer(Node):
 
 def main():
     """Run until SIGINT."""
+    # rclpy shuts down by its own handler. A KeyboardInterrupt besides, in the midst of taking a
+    # message, would come out as another error.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     rclpy.init()
     try:
         rclpy.spin(HeatmapConsumer())
-    except (KeyboardInterrupt, ExternalShutdownException):
+    except ExternalShutdownException:
         pass
     finally:
         rclpy.try_shutdown()
