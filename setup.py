@@ -31,7 +31,8 @@ setup(
         'onnxruntime>=1.17',
         # Version 5 renumbers OpenCV's types, which breaks cv_bridge.
         'opencv-python-headless>=4.6,<5',
-        'rosbags>=0.11.7',
+        # Its MCAP reader is built upon: sensors/mcap_index.py.
+        'rosbags>=0.11.7,<0.12',
         'tqdm>=4.66',
     ],
     extras_require={

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What evaluating a drive costs: time, and memory over the length of a drive.
 
-    python benchmarks/evaluation.py [--lengths 20 60 120] [--model models/points.onnx]
+    python benchmarks/evaluation.py [--lengths 20 60 120] [--variants figures report all]
 
 Simulates drives of these lengths (640x480 raw images at 30 Hz; kept beside the results), and
-evaluates each in a process of its own: figures alone, with the report, and with the video and the
-recorded bag too. Of each it prints wall clock and processor time per second of driving and the
-largest resident memory; then what two drives take with `--jobs 2` against one after the other, and
-what a fingerprint takes. The machine's load beforehand is told too: on a busy one only the
-processor time means something. Writes out/benchmarks/evaluation.json.
+evaluates each in a process of its own, in three variants: figures alone, with the report, and all,
+with the video and the recorded bag too. Of each it prints wall clock and processor time per second
+of driving and the largest resident memory; then what two drives take with `--jobs 2` against one
+after the other, and what a fingerprint takes. The machine's load beforehand is told too: on a busy
+one only the processor time means something. Writes out/benchmarks/evaluation.json.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--lengths', type=float, nargs='+', default=[20.0, 60.0, 120.0])
+    parser.add_argument('--variants', nargs='+', choices=VARIANTS, default=VARIANTS)
     parser.add_argument('--model', type=Path, default=default_model_path())
     parser.add_argument('--out', type=Path, default=Path('out/benchmarks/evaluation'))
     parser.add_argument('--measure', nargs='+', help=argparse.SUPPRESS)
@@ -56,7 +57,7 @@ def main() -> None:
         'drives': [],
     }
     for length, bag in drives.items():
-        for variant in VARIANTS:
+        for variant in args.variants:
             row = {'seconds': length, 'variant': variant}
             row |= measured(args.model, args.out, variant, '1', str(bag))
             result['drives'].append(row)

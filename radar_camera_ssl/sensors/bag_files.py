@@ -9,6 +9,7 @@ from pathlib import Path
 from rosbags.highlevel import AnyReader
 from rosbags.typesys import Stores, get_typestore
 
+from .mcap_index import read_frugally
 from .salvage import SALVAGERS, SalvagedBag
 from .salvage_sqlite import journal_of
 
@@ -50,6 +51,7 @@ def open_bag(path: Path) -> tuple[AnyReader | SalvagedBag, str | None]:
     try:
         _refuse_journals(files)
         bag = AnyReader([path] if described else files, default_typestore=fallback)
+        read_frugally(bag)
         bag.open()
     except Exception as error:
         salvaged = SalvagedBag.of(files)
