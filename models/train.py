@@ -3,7 +3,7 @@
 
     python models/train.py points --install
     python models/train.py cube --install
-    python models/train.py points --azimuth-noise 3 --steps 2800 --seeds 0 1 2
+    python models/train.py points --azimuth-noise 3 --drives 84 --steps 2800 --seeds 0 1 2
 
 Interrupted, it goes on where it was. The training bags hold no ground truth at all; the test
 drives have seeds that training never saw. Several training seeds are trained one after the other
@@ -27,13 +27,15 @@ from radar_camera_ssl.inference.model import CorrespondenceModel
 from radar_camera_ssl.learning.recipe import Recipe, agreement_recipe
 from radar_camera_ssl.simulation import CameraConfig, DriveConfig, RadarConfig, simulate_missing
 
-TRAINING_SEEDS = range(1000, 1028)
+FIRST_TRAINING_SEED, TRAINING_DRIVES = 1000, 28
 TEST_SEEDS = range(9000, 9005)
 TRAINING_DURATION_S, TEST_DURATION_S = 40.0, 20.0
 HERE = Path(__file__).parent
 
 
-def simulate(folder: Path, azimuth_noise_deg: float, workers: int) -> tuple[list[Path], ...]:
+def simulate(
+    folder: Path, drives: int, azimuth_noise_deg: float, workers: int
+) -> tuple[list[Path], ...]:
     """Simulate what is not there yet; returns training and test bags.
 
     At the radar's nominal noise the drives hold points and cube of the same echoes, so that both
@@ -58,7 +60,7 @@ def simulate(folder: Path, azimuth_noise_deg: float, workers: int) -> tuple[list
 
     training = {
         folder / f'training_{seed}': drive(seed, TRAINING_DURATION_S, False)
-        for seed in TRAINING_SEEDS
+        for seed in range(FIRST_TRAINING_SEED, FIRST_TRAINING_SEED + drives)
     }
     test = {folder / f'test_{seed}': drive(seed, TEST_DURATION_S, True) for seed in TEST_SEEDS}
     simulate_missing({**test, **training}, workers)
@@ -174,15 +176,17 @@ def main() -> int:
     parser.add_argument('--out', type=Path, default=Path('out/models'))
     parser.add_argument('--seeds', type=int, nargs='+', default=[0], help='of the training')
     parser.add_argument('--steps', type=int, default=Recipe().steps, help='of the training')
+    parser.add_argument('--drives', type=int, default=TRAINING_DRIVES, help='to train on')
     parser.add_argument('--azimuth-noise', type=float, default=1.0, metavar='DEG')
     parser.add_argument('--workers', type=int, default=2, help='processes that simulate')
     parser.add_argument('--install', action='store_true', help='copy the model to models/')
     args = parser.parse_args()
-    if args.install and args.azimuth_noise != 1.0:
-        parser.error('what is shipped is trained at the nominal noise')
+    if args.install and (args.azimuth_noise, args.drives) != (1.0, TRAINING_DRIVES):
+        parser.error(f'what is shipped learns from {TRAINING_DRIVES} drives at the nominal noise')
     drives = args.out / 'drives' / f'{args.azimuth_noise:g}deg'
-    folder = args.out / f'{args.radar}_{args.azimuth_noise:g}deg'
-    training, test = simulate(drives, args.azimuth_noise, args.workers)
+    kept = '' if args.drives == TRAINING_DRIVES else f'_{args.drives}drives'
+    folder = args.out / f'{args.radar}_{args.azimuth_noise:g}deg{kept}'
+    training, test = simulate(drives, args.drives, args.azimuth_noise, args.workers)
     results = []
     for seed in args.seeds:
         metrics = train_and_judge(args.radar, seed, args.steps, training, test, folder)
