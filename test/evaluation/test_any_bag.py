@@ -5,21 +5,21 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from bag_factory import Row, write_rows
 from block_drive import START_NS
-from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+from rosbags.rosbag2 import CompressionMode, StoragePlugin
 
 from radar_camera_ssl.evaluation.evaluate import evaluate_bags
 from radar_camera_ssl.sensors import messages
 from radar_camera_ssl.sensors.camera import decode_image, encode_jpeg
 from radar_camera_ssl.sensors.recording import Recording, stamp_ns
 
-Row = tuple[str, str, int, bytes]
 IMAGES = '/camera/image_raw'
 
 
@@ -27,26 +27,6 @@ def rows_of(bag: Path) -> list[Row]:
     with Recording(bag) as recording:
         return [(t, kind, ns, bytes(data)) for t, kind, ns, data in
                 recording.raw_messages(recording.topics)]  # fmt: skip
-
-
-def write(
-    path: Path,
-    rows: Sequence[Row],
-    storage: StoragePlugin = StoragePlugin.MCAP,
-    compression: CompressionMode = CompressionMode.NONE,
-) -> Path:
-    writer = Writer(path, version=9, storage_plugin=storage)
-    if compression != CompressionMode.NONE:
-        writer.set_compression(compression, CompressionFormat.ZSTD)
-    with writer:
-        connections: dict[str, Any] = {}
-        for topic, kind, time_ns, data in rows:
-            if topic not in connections:
-                connections[topic] = writer.add_connection(
-                    topic, kind, typestore=messages.typestore
-                )
-            writer.write(connections[topic], time_ns, data)
-    return path
 
 
 def figures(bag: Path, model: Path) -> dict[str, Any]:
@@ -70,17 +50,17 @@ def test_how_a_bag_is_stored_changes_no_figure(
     rows = rows_of(drive)
     sqlite, mcap = StoragePlugin.SQLITE3, StoragePlugin.MCAP
     bags = [
-        write(tmp_path / 'sqlite' / 'drive', rows, sqlite),
-        write(tmp_path / 'messages' / 'drive', rows, sqlite, CompressionMode.MESSAGE),
-        write(tmp_path / 'file' / 'drive', rows, mcap, CompressionMode.FILE),
-        write(tmp_path / 'chunks' / 'drive', rows, mcap, CompressionMode.STORAGE),
+        write_rows(tmp_path / 'sqlite' / 'drive', rows, sqlite),
+        write_rows(tmp_path / 'messages' / 'drive', rows, sqlite, CompressionMode.MESSAGE),
+        write_rows(tmp_path / 'file' / 'drive', rows, mcap, CompressionMode.FILE),
+        write_rows(tmp_path / 'chunks' / 'drive', rows, mcap, CompressionMode.STORAGE),
     ]
     split = tmp_path / 'split' / 'drive'
     split.mkdir(parents=True)
     half = len(rows) // 2
     for number, part in enumerate((rows[:half], rows[half:])):
         name = f'drive_{number}'
-        shutil.move(write(tmp_path / name, part) / f'{name}.mcap', split)
+        shutil.move(write_rows(tmp_path / name, part) / f'{name}.mcap', split)
     for bag in (*bags, split):
         assert figures(bag, tiny_model) == expected, bag
 
@@ -94,7 +74,7 @@ def test_messages_recorded_out_of_order_are_paired_by_their_stamps(
     ]
     rng.shuffle(late)
     for storage in (StoragePlugin.MCAP, StoragePlugin.SQLITE3):
-        bag = write(tmp_path / storage.name / 'drive', late, storage)
+        bag = write_rows(tmp_path / storage.name / 'drive', late, storage)
         assert figures(bag, tiny_model)['pairs'] == 30
 
 
@@ -111,7 +91,7 @@ def test_stamps_that_jump_back_are_dropped_and_counted(
                 msg.header.stamp.sec -= 100
             jumped.append((topic, kind, time_ns, messages.serialise(msg)))
     assert len(jumped) == len(rows)
-    metrics = figures(write(tmp_path / 'jumped' / 'drive', jumped), tiny_model)
+    metrics = figures(write_rows(tmp_path / 'jumped' / 'drive', jumped), tiny_model)
     assert 15 <= metrics['pairs'] <= 21
     dropped = sum(metrics['dropped']['radar'].values())
     assert metrics['pairs'] + dropped == 30
@@ -128,7 +108,7 @@ def test_compressed_images_are_evaluated(drive: Path, tiny_model: Path, tmp_path
                 msg = messages.compressed_image(stamp_ns(msg), msg.header.frame_id, jpeg)
             rows.append((topic, kind, time_ns, messages.serialise(msg)))
     expected = figures(drive, tiny_model)
-    metrics = figures(write(tmp_path / 'jpeg' / 'drive', rows), tiny_model)
+    metrics = figures(write_rows(tmp_path / 'jpeg' / 'drive', rows), tiny_model)
     assert metrics['pairs'] == 30
     for key in ('pointing_accuracy', 'heatmap_ap'):
         assert metrics[key] == pytest.approx(expected[key], abs=0.05)
@@ -138,7 +118,7 @@ def test_compressed_images_are_evaluated(drive: Path, tiny_model: Path, tmp_path
 def test_of_a_bag_cut_off_what_is_left_is_evaluated_and_the_rest_is_told(
     drive: Path, tiny_model: Path, tmp_path: Path, storage: StoragePlugin
 ) -> None:
-    bag = write(tmp_path / 'cut' / 'drive', rows_of(drive), storage)
+    bag = write_rows(tmp_path / 'cut' / 'drive', rows_of(drive), storage)
     (bag / 'metadata.yaml').unlink()
     (file,) = bag.iterdir()
     file.write_bytes(file.read_bytes()[: int(0.7 * file.stat().st_size)])
@@ -158,7 +138,7 @@ def test_a_missing_field_is_named(drive: Path, tiny_model: Path, tmp_path: Path)
             if topic == '/radar/points':
                 msg.fields[3].name = 'doppler_hz'
             rows.append((topic, recording.topics[topic], time_ns, messages.serialise(msg)))
-    metrics = figures(write(tmp_path / 'field' / 'drive', rows), tiny_model)
+    metrics = figures(write_rows(tmp_path / 'field' / 'drive', rows), tiny_model)
     assert metrics['frames'] == 0
     (note,) = (note for note in metrics['notes'] if 'points_field_missing' in note)
     assert note.startswith('drive: 30 pairs dropped (points_field_missing): radar points lack')

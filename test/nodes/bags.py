@@ -6,27 +6,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from bag_factory import Row, write_rows
 from rclpy.serialization import serialize_message
 from ros_graph import camera_info_message, image_message, radar_message, stamped
-from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
 
 from radar_camera_ssl.nodes.output_recorder import type_name
 
 START_NS = 1_700_000_000 * 10**9
-Row = tuple[str, str, int, bytes]
 
 
 def write_bag(path: Path, rows: list[Row]) -> Path:
     """Write (topic, type, bag time ns, CDR) rows as an MCAP bag."""
-    typestore = get_typestore(Stores.ROS2_JAZZY)
-    with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
-        connections: dict[str, Any] = {}
-        for topic, kind, time_ns, data in sorted(rows, key=lambda row: row[2]):
-            if topic not in connections:
-                connections[topic] = writer.add_connection(topic, kind, typestore=typestore)
-            writer.write(connections[topic], time_ns, data)
-    return path
+    return write_rows(path, sorted(rows, key=lambda row: row[2]))
 
 
 def row(topic: str, time_ns: int, message: Any) -> Row:

@@ -7,18 +7,17 @@ import shutil
 import sqlite3
 import struct
 import zlib
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import lz4.frame
 import numpy as np
 import pytest
 import sensor_messages as messages
+from bag_factory import Row, write_rows
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+from rosbags.rosbag2 import CompressionMode, StoragePlugin
 from rosbags.typesys import Stores, get_typestore
 
 from radar_camera_ssl.sensors.decompression import zstd
@@ -31,7 +30,7 @@ CLOUD, IMAGE = 'sensor_msgs/msg/PointCloud2', 'sensor_msgs/msg/Image'
 STORAGES = [StoragePlugin.MCAP, StoragePlugin.SQLITE3]
 
 
-def serialised() -> list[tuple[str, str, int, bytes]]:
+def serialised() -> list[Row]:
     """Pairs as (topic, type, time ns, data); images of 100 KB, so that bags have many chunks."""
     noise = np.random.default_rng(0)
     rows = []
@@ -50,30 +49,12 @@ def serialised() -> list[tuple[str, str, int, bytes]]:
 ROWS = serialised()
 
 
-def write(
-    path: Path,
-    rows: Sequence[tuple[str, str, int, bytes]] = ROWS,
-    storage: StoragePlugin = StoragePlugin.MCAP,
-    compression: CompressionMode = CompressionMode.NONE,
-) -> Path:
-    writer = Writer(path, version=9, storage_plugin=storage)
-    if compression != CompressionMode.NONE:
-        writer.set_compression(compression, CompressionFormat.ZSTD)
-    with writer:
-        connections: dict[str, Any] = {}
-        for topic, kind, time_ns, data in rows:
-            if topic not in connections:
-                connections[topic] = writer.add_connection(topic, kind, typestore=STORE)
-            writer.write(connections[topic], time_ns, data)
-    return path
-
-
 def storage_file(bag: Path) -> Path:
     (file,) = (f for f in bag.iterdir() if f.suffix != '.yaml')
     return file
 
 
-def read(bag: Path) -> tuple[list[tuple[str, str, int, bytes]], list[str]]:
+def read(bag: Path) -> tuple[list[Row], list[str]]:
     """What a recording holds, and what it says of what it does not."""
     with Recording(bag) as recording:
         rows = [(t, kind, ns, bytes(data)) for t, kind, ns, data in recording.raw_messages()]
@@ -85,7 +66,7 @@ def read(bag: Path) -> tuple[list[tuple[str, str, int, bytes]], list[str]]:
 def test_of_a_file_cut_off_what_is_whole_is_read(
     tmp_path: Path, storage: StoragePlugin, share: float
 ) -> None:
-    bag = write(tmp_path / 'bag', storage=storage)
+    bag = write_rows(tmp_path / 'bag', ROWS, storage=storage)
     file = storage_file(bag)
     data = file.read_bytes()
     file.write_bytes(data[: int(share * len(data))])
@@ -101,7 +82,7 @@ def test_of_a_file_cut_off_what_is_whole_is_read(
 
 
 def test_a_damaged_page_costs_the_message_that_it_belongs_to(tmp_path: Path) -> None:
-    bag = write(tmp_path / 'bag', storage=StoragePlugin.SQLITE3)
+    bag = write_rows(tmp_path / 'bag', ROWS, storage=StoragePlugin.SQLITE3)
     file = storage_file(bag)
     data = bytearray(file.read_bytes())
     middle = len(data) // 2 // 4096 * 4096
@@ -116,7 +97,7 @@ def test_a_damaged_page_costs_the_message_that_it_belongs_to(tmp_path: Path) -> 
 
 def test_a_damaged_chunk_costs_what_is_in_it(tmp_path: Path) -> None:
     """Of a bag with an index, which nothing is wrong with until its reading comes there."""
-    bag = write(tmp_path / 'bag', compression=CompressionMode.STORAGE)
+    bag = write_rows(tmp_path / 'bag', ROWS, compression=CompressionMode.STORAGE)
     file = storage_file(bag)
     data = bytearray(file.read_bytes())
     chunks = [i for i in range(len(data)) if data[i : i + 4] == b'\x28\xb5\x2f\xfd']
@@ -145,7 +126,7 @@ def test_no_damage_makes_more_than_an_error(
 ) -> None:
     whole = tmp_path / storage.name
     if not whole.exists():
-        write(whole, ROWS[:8], storage=storage)
+        write_rows(whole, ROWS[:8], storage=storage)
     shutil.rmtree(tmp_path / 'bag', ignore_errors=True)
     shutil.copytree(whole, tmp_path / 'bag')
     file = storage_file(tmp_path / 'bag')
@@ -165,7 +146,7 @@ def test_a_killed_recorder_of_split_bags_leaves_the_last_file_cut(tmp_path: Path
     bag.mkdir()
     third = len(ROWS) // 3
     for number, name in enumerate(('bag_8', 'bag_9', 'bag_10')):
-        part = write(tmp_path / name, ROWS[number * third : (number + 1) * third])
+        part = write_rows(tmp_path / name, ROWS[number * third : (number + 1) * third])
         shutil.move(storage_file(part), bag / f'{name}.mcap')
     data = (bag / 'bag_10.mcap').read_bytes()
     (bag / 'bag_10.mcap').write_bytes(data[: len(data) // 2])
@@ -177,7 +158,7 @@ def test_a_killed_recorder_of_split_bags_leaves_the_last_file_cut(tmp_path: Path
 
 
 def test_one_file_of_a_split_bag_that_is_no_bag_is_named(tmp_path: Path) -> None:
-    bag = write(tmp_path / 'bag')
+    bag = write_rows(tmp_path / 'bag', ROWS)
     (bag / 'metadata.yaml').unlink()
     (bag / 'bag_1.mcap').write_bytes(b'')
     rows, damages = read(bag)
@@ -189,7 +170,7 @@ def test_one_file_of_a_split_bag_that_is_no_bag_is_named(tmp_path: Path) -> None
 def test_a_metadata_file_that_is_not_whole_is_done_without(
     tmp_path: Path, storage: StoragePlugin
 ) -> None:
-    bag = write(tmp_path / 'bag', storage=storage)
+    bag = write_rows(tmp_path / 'bag', ROWS, storage=storage)
     (bag / 'metadata.yaml').write_text('rosbag2_bagfile_information:\n  version: 9\n')
     rows, damages = read(bag)
     assert rows == ROWS
@@ -198,7 +179,7 @@ def test_a_metadata_file_that_is_not_whole_is_done_without(
 
 def test_messages_that_a_journal_still_holds_are_read(tmp_path: Path) -> None:
     """sqlite3 bags of a recorder with a write-ahead log that was killed."""
-    bag = write(tmp_path / 'bag', storage=StoragePlugin.SQLITE3)
+    bag = write_rows(tmp_path / 'bag', ROWS, storage=StoragePlugin.SQLITE3)
     file = storage_file(bag)
     database = sqlite3.connect(file)
     database.execute('PRAGMA journal_mode = WAL')
@@ -218,7 +199,7 @@ def test_messages_that_a_journal_still_holds_are_read(tmp_path: Path) -> None:
 def test_messages_compressed_one_by_one_without_the_metadata_that_says_so(
     tmp_path: Path, storage: StoragePlugin
 ) -> None:
-    bag = write(tmp_path / 'bag', storage=storage, compression=CompressionMode.MESSAGE)
+    bag = write_rows(tmp_path / 'bag', ROWS, storage=storage, compression=CompressionMode.MESSAGE)
     assert read(bag) == (ROWS, [])
     assert read(storage_file(bag)) == (ROWS, [])
     (bag / 'metadata.yaml').unlink()
@@ -229,7 +210,7 @@ def test_messages_compressed_one_by_one_without_the_metadata_that_says_so(
 def test_files_compressed_as_a_whole_need_their_metadata(
     tmp_path: Path, storage: StoragePlugin
 ) -> None:
-    bag = write(tmp_path / 'bag', storage=storage, compression=CompressionMode.FILE)
+    bag = write_rows(tmp_path / 'bag', ROWS, storage=storage, compression=CompressionMode.FILE)
     assert read(bag) == (ROWS, [])
     with pytest.raises(RecordingError, match='compressed as a file'):
         Recording(storage_file(bag))
@@ -262,7 +243,7 @@ def declarations() -> bytes:
     return made
 
 
-def message(row: tuple[str, str, int, bytes]) -> bytes:
+def message(row: Row) -> bytes:
     topic, _, time_ns, data = row
     channel = 1 if topic == '/radar/points' else 2
     return record(5, struct.pack('<HIQQ', channel, 0, time_ns, time_ns) + data)
