@@ -76,14 +76,17 @@ def network_config(stored: dict[str, Any]) -> NetworkConfig:
 def load_model(path: Path) -> tuple[CorrespondenceNetwork, ModelMetadata]:
     """Give the network that a model file was made of, and what the file says of itself.
 
-    Raises ValueError in one line where the file is none of `train`'s.
+    Raises ValueError in one line where the file is none of `train`'s, or is quantized.
     """
     try:
         properties = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
         metadata = ModelMetadata.from_json(properties[METADATA_KEY])
-        config = network_config(json.loads(properties[NETWORK_KEY]))
+        quantized = 'quantization' in metadata.training
+        config = None if quantized else network_config(json.loads(properties[NETWORK_KEY]))
     except (OSError, DecodeError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f'{path}: not a model file of `train` ({error!r})') from error
+    if config is None:
+        raise ValueError(f'{path}: quantized, which keeps no weights: give the original')
     model = (CubeModel if config.cube else PointsModel)(config)
     load_weights(model, path)
     return model, metadata
