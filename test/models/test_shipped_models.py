@@ -21,7 +21,7 @@ from radar_camera_ssl.sensors.radar_points import RadarPoints
 from radar_camera_ssl.simulation import CameraConfig, DriveConfig, simulate_drive
 
 SEED = 7031
-KINDS = ('points', 'cube')
+KINDS = ('points', 'points_int8', 'cube')
 
 
 @pytest.fixture(scope='module')
