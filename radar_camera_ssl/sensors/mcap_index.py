@@ -121,7 +121,7 @@ class PackedChunks:
 class FrugalMcapReader(McapReader):
     """McapReader of the same messages in the same order, with `PackedChunks`, in stretches."""
 
-    # McapReader's is a list, of which it uses what PackedChunks has, and iterates over any other.
+    # Of its list McapReader uses what PackedChunks has, and in a stretch a list it is.
     chunks: PackedChunks  # type: ignore[assignment]
 
     def __init__(self, path: RPath) -> None:
