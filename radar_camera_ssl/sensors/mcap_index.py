@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Collection, Generator, Iterator
 from copy import copy
 from itertools import pairwise
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,13 +122,12 @@ class PackedChunks:
 class FrugalMcapReader(McapReader):
     """McapReader of the same messages in the same order, with `PackedChunks`, in stretches."""
 
-    # Of its list McapReader uses what PackedChunks has, and in a stretch a list it is.
-    chunks: PackedChunks  # type: ignore[assignment]
-
     def __init__(self, path: RPath) -> None:
         """Take a file; `open` reads its index."""
         super().__init__(path)
-        self.chunks = PackedChunks()
+        self._packed = PackedChunks()
+        # Of its list McapReader uses what PackedChunks has.
+        self.chunks = cast('list[ChunkInfo]', self._packed)
 
     def messages(
         self,
@@ -138,10 +138,10 @@ class FrugalMcapReader(McapReader):
         """Yield (connection, log time ns, serialised message), start and stop as McapReader's."""
         cuts = [
             cut
-            for cut in self.chunks.cuts()
+            for cut in self._packed.cuts()
             if (start is None or cut > start) and (stop is None or cut < stop)
         ]
         for begin, end in pairwise((start, *cuts, stop)):
             stretch = copy(self)
-            stretch.chunks = self.chunks.within(begin, end)  # type: ignore[assignment]
+            stretch.chunks = self._packed.within(begin, end)
             yield from McapReader.messages(stretch, connections, begin, end)

@@ -16,7 +16,7 @@ from rosbags.rosbag2.storage_mcap import McapReader
 from rosbags.typesys import Stores, get_typestore
 
 from radar_camera_ssl.sensors import mcap_index
-from radar_camera_ssl.sensors.mcap_index import FrugalMcapReader
+from radar_camera_ssl.sensors.mcap_index import FrugalMcapReader, PackedChunks
 from radar_camera_ssl.sensors.recording import Recording
 
 STORE = get_typestore(Stores.ROS2_JAZZY)
@@ -84,6 +84,7 @@ def test_reading_is_cut_where_few_chunks_lie_on_both_sides(tmp_path: Path) -> No
 def _cuts(bag: Path) -> list[int]:
     reader = FrugalMcapReader(bag / f'{bag.name}.mcap')
     reader.open()
+    assert isinstance(reader.chunks, PackedChunks)
     cuts = reader.chunks.cuts()
     reader.close()
     return cuts
