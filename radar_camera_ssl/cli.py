@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import NoReturn
 
 from radar_camera_ssl import __version__
+from radar_camera_ssl.interrupts import insistent_interrupts
 
 PROGRAM = 'radar_camera_ssl'
 WRONG_USE = 2
@@ -118,6 +119,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code; `arguments` default to `sys.argv[1:]`."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     chosen = next((argument for argument in given if not argument.startswith('-')), None)
+    try:
+        with insistent_interrupts():
+            return _main(chosen, given)
+    except KeyboardInterrupt:
+        resume = f'; {COMMANDS[chosen].resume}' if chosen in COMMANDS else ''
+        print(f'\n{PROGRAM} {chosen or ""}: interrupted{resume}', file=sys.stderr)
+        return INTERRUPTED
+
+
+def _main(chosen: str | None, given: list[str]) -> int:
     room: ModuleType | None = None
     if chosen in COMMANDS:
         try:
@@ -158,12 +169,8 @@ def build_parser(chosen: str | None, room: ModuleType | None) -> argparse.Argume
 
 def _run(name: str, room: ModuleType, parsed: argparse.Namespace) -> int:
     """Run a subcommand and turn what can go wrong from outside into one line and an exit code."""
-    command = COMMANDS[name]
     try:
-        return int(getattr(room, command.run)(parsed))
-    except KeyboardInterrupt:
-        print(f'\n{PROGRAM} {name}: interrupted; {command.resume}', file=sys.stderr)
-        return INTERRUPTED
+        return int(getattr(room, COMMANDS[name].run)(parsed))
     except BrokenPipeError:
         # The reader of our output has gone (`| head`): nothing left to say, and nowhere. The
         # interpreter's last flush must not complain either.

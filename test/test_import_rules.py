@@ -30,7 +30,7 @@ ROOMS = {
     'nodes': {'sensors', 'inference'},
 }
 ABOVE_ALL_ROOMS = {'cli', 'demo', 'executables', '__main__'}
-FOR_EVERYBODY = {'__init__', 'arguments', 'model_metadata', 'resources'}
+FOR_EVERYBODY = {'__init__', 'arguments', 'interrupts', 'model_metadata', 'resources'}
 
 # Distribution packages a room may import beside the standard library. ROS is for nodes alone.
 ARRAYS = {'numpy', 'cv2'}
