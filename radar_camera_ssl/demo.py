@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from radar_camera_ssl.interrupts import insistent_interrupts
 from radar_camera_ssl.resources import default_model_path
 
 if TYPE_CHECKING:
@@ -76,8 +77,9 @@ def main(arguments: list[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
     started = time.monotonic()
     try:
-        model = parsed.model or default_model_path()
-        demo = run(parsed.out, parsed.duration, parsed.seed, model)
+        with insistent_interrupts():
+            model = parsed.model or default_model_path()
+            demo = run(parsed.out, parsed.duration, parsed.seed, model)
     except KeyboardInterrupt:
         print('\ndemo: interrupted; run it again to start over', file=sys.stderr)
         return 130
