@@ -6,6 +6,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from radar_camera_ssl.learning.precision import AUTO
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -13,8 +15,9 @@ class Recipe:
 
     The batch of a step has drives_per_batch * frames_per_drive pairs in each process. held_out is
     the share of the drives that are kept from training to choose the best weights on. precision
-    is Lightning's: with `bf16-mixed` convolutions and products are computed in bfloat16 where the
-    network allows it, with `32-true` nothing is.
+    is one of those in `precision`: with `bf16-mixed` convolutions and products are computed in
+    bfloat16 where the network allows it, with `32-true` nothing is; `auto` is what the machine is
+    fast in.
     """
 
     seed: int = 0
@@ -23,7 +26,7 @@ class Recipe:
     frames_per_drive: int = 4
     learning_rate: float = 2e-3
     held_out: float = 0.1
-    precision: str = 'bf16-mixed'
+    precision: str = AUTO
 
 
 AGREEMENT_SHARE = 0.4

@@ -33,6 +33,7 @@ from radar_camera_ssl.learning.drives import Drive
 from radar_camera_ssl.learning.memory import keep_freed_memory
 from radar_camera_ssl.learning.module import CALIBRATION, TrainingModule
 from radar_camera_ssl.learning.objectives.base import Objective
+from radar_camera_ssl.learning.precision import training_precision
 from radar_camera_ssl.learning.progress import Bar, Keeper
 from radar_camera_ssl.learning.recipe import Recipe
 from radar_camera_ssl.learning.sampling import spaced_choice
@@ -163,7 +164,7 @@ def _fit(
         trainer = Trainer(
             accelerator='auto',
             **_processes(),
-            precision=recipe.precision,
+            precision=training_precision(recipe.precision),
             max_epochs=1,
             logger=logger,
             callbacks=callbacks,
