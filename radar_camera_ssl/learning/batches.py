@@ -99,9 +99,9 @@ def augment(
         return torch.from_numpy(drawn).to(device)
 
     gain, tint, lift = uniform(0.7, 1.35, 1), uniform(0.9, 1.1, 3), uniform(-0.08, 0.08, 1)
-    images = torch.clamp(images * gain * tint + lift, 0.0, 1.0)
+    images = (images * (gain * tint)).add_(lift).clamp_(0.0, 1.0)
     mirrored = torch.from_numpy(rng.random(count) < 0.5).to(device)
-    images = torch.where(mirrored[:, None, None, None], images.flip(-1), images)
+    images[mirrored] = images[mirrored].flip(-1)
     offsets = rng.integers(-shift_px, shift_px + 1, (count, 2))
     padded = F.pad(images, (shift_px,) * 4, mode='replicate')
     height, width = images.shape[-2:]

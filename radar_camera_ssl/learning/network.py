@@ -73,7 +73,7 @@ class ImageEncoder(nn.Module):
             nn.Conv2d(80, 96, 1),
             nn.ReLU(inplace=True),
             nn.Conv2d(96, descriptor, 1),
-        )
+        ).to(memory_format=torch.channels_last)
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] to unit descriptors (B, D, h, w)."""
@@ -190,6 +190,22 @@ class Evidence:
     laid: Tensor
 
 
+@dataclass(frozen=True)
+class _Look:
+    """Tokens (B, N) and the cells of their images: how they match and where each may lie.
+
+    match, gaussian (B, N, h*w); the latter is the product of by_row (B, N, h) and by_column
+    (B, N, w), of width (B, N, 2). in_view (B, N): probability of a source in view.
+    """
+
+    match: Tensor
+    gaussian: Tensor
+    by_row: Tensor
+    by_column: Tensor
+    width: Tensor
+    in_view: Tensor
+
+
 class Correspondence(nn.Module):
     """Evidence that returns and an image show the same instant, and where.
 
@@ -254,7 +270,9 @@ class Correspondence(nn.Module):
         by_row, by_column, in_view = self.prior(tokens, shift, mirrored)
         in_view = least_in_view + (1.0 - least_in_view) * in_view
         seen = (descriptors * ~hidden[:, None]).flatten(2)
-        likelihood = torch.exp(torch.matmul(looks[None], seen))
+        # As a product a batch, in this order: folded into one it would be written transposed.
+        match = torch.bmm(looks.expand(len(seen), -1, -1), seen.contiguous())
+        likelihood = torch.exp(match)
         likelihood = likelihood.unflatten(-1, (self.config.rows, self.config.columns))
         everywhere = torch.full_like(by_column, 1.0 / by_column.shape[-1])
         sums = torch.matmul(likelihood, torch.stack((by_column, everywhere), -1)).float()
@@ -265,26 +283,41 @@ class Correspondence(nn.Module):
 
     def forward(self, tokens: Tokens, descriptors: Tensor) -> Evidence:
         """Evidence of each token (B, N) in its own image's descriptors (B, D, h, w)."""
+        seen = self._look(tokens, descriptors)
+        ratio = torch.exp(seen.match)
+        cells = self.config.rows * self.config.columns
+        prior = (1.0 - self.UNIFORM) * seen.gaussian + self.UNIFORM / cells
+        mass = seen.in_view[..., None] * prior * ratio
+        nothing = self.nothing_in_view(seen.by_row, seen.by_column, seen.in_view)
+        total = nothing + mass.sum(-1)
+        in_view = torch.log((prior * ratio).sum(-1)) - torch.log(prior.sum(-1))
+        laid = self._lay(tokens, seen)
+        return Evidence(torch.log(total), in_view, mass / total[..., None], laid)
+
+    def laid(self, tokens: Tokens, descriptors: Tensor) -> Tensor:
+        """`Evidence.laid` alone: (B, LAID, h, w)."""
+        return self._lay(tokens, self._look(tokens, descriptors))
+
+    def _look(self, tokens: Tokens, descriptors: Tensor) -> _Look:
         looks = self.content_encoder(tokens.content)
         centre, width, in_view = self.geometry(tokens.returns)
         by_row, by_column = self.geometry.mass(centre, width)
-        in_view = torch.sigmoid(in_view + tokens.presence)
-        cells = self.config.rows * self.config.columns
-        match = torch.exp(self.log_scale) * (looks @ descriptors.flatten(2))
-        ratio = torch.exp(match)
-        gaussian = (by_row[..., :, None] * by_column[..., None, :]).flatten(-2)
-        prior = (1.0 - self.UNIFORM) * gaussian + self.UNIFORM / cells
-        seen = (prior * ratio).sum(-1)
-        mass = in_view[..., None] * prior * ratio
-        total = self.nothing_in_view(by_row, by_column, in_view) + mass.sum(-1)
-        evidence = torch.log(seen) - torch.log(prior.sum(-1))
+        return _Look(
+            match=torch.exp(self.log_scale) * (looks @ descriptors.flatten(2)),
+            gaussian=(by_row[..., :, None] * by_column[..., None, :]).flatten(-2),
+            by_row=by_row,
+            by_column=by_column,
+            width=width,
+            in_view=torch.sigmoid(in_view + tokens.presence),
+        )
+
+    def _lay(self, tokens: Tokens, seen: _Look) -> Tensor:
         grid = (self.config.rows, self.config.columns)
-        footprint = gaussian * (2.0 * math.pi * width.prod(-1, keepdim=True))
-        laid = lay_over(
+        footprint = seen.gaussian * (2.0 * math.pi * seen.width.prod(-1, keepdim=True))
+        return lay_over(
             tokens.returns,
-            in_view,
+            seen.in_view,
             tokens.mask,
             footprint.unflatten(-1, grid),
-            match.unflatten(-1, grid),
+            seen.match.unflatten(-1, grid),
         )
-        return Evidence(torch.log(total), evidence, mass / total[..., None], laid)

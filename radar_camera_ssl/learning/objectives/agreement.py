@@ -84,7 +84,7 @@ class AgreementObjective(Objective):
         descriptors = torch.cat((own, foreign, own))
         # The geometry's densities need more precision than the descriptors.
         with torch.autocast(device.type, enabled=False):
-            laid = net(thrice(self.model.tokens(batch), turn), descriptors).laid
+            laid = net.laid(thrice(self.model.tokens(batch), turn), descriptors)
         return descriptors, laid, _Pairs.of(count, device)
 
 
