@@ -115,7 +115,9 @@ def main() -> int:
         choices=('adapted', 'scratch', 'shipped'),
         default=['adapted', 'scratch', 'shipped'],
     )
-    parser.add_argument('--steps', type=int, help='of the training, where not the default')
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument('--steps', type=int, help='of the training, where not the default')
+    length.add_argument('--minutes', type=float, help='as many steps as about fit into them')
     parser.add_argument('--workers', type=int, default=2, help='processes that simulate')
     args = parser.parse_args()
     training, test = simulate(args.out / 'drives', args.workers)
@@ -132,8 +134,10 @@ def main() -> int:
             command = ['adapt', str(shipped), str(training[0]), '--out', str(model)]
         if start == 'shipped':
             command += ['--start-from', str(shipped)]
-        if args.steps is not None and start != 'adapted':
-            command += ['--steps', str(args.steps)]
+        for option in ('steps', 'minutes'):
+            value = getattr(args, option)
+            if value is not None and start != 'adapted':
+                command += [f'--{option}', str(value)]
         if not model.exists():
             started = time.monotonic()
             code = command_line(command)

@@ -15,9 +15,7 @@ the extra `learning`.
 from __future__ import annotations
 
 import argparse
-import copy
 import json
-import statistics
 import sys
 import time
 from collections.abc import Sequence
@@ -25,12 +23,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from objectives_scoring import OursExported, RivalInTorch, evaluate
 
 from radar_camera_ssl.inference.model import CorrespondenceModel
-from radar_camera_ssl.learning.batches import gather
+from radar_camera_ssl.learning.budget import FEWEST_STEPS, step_seconds
 from radar_camera_ssl.learning.cube_tokens import CubeConfig
 from radar_camera_ssl.learning.drives import Drive, common_cube
 from radar_camera_ssl.learning.export import describe, export_model
@@ -42,7 +39,6 @@ from radar_camera_ssl.learning.objectives.correspondence import CorrespondenceOb
 from radar_camera_ssl.learning.objectives.two_stream import TwoStream
 from radar_camera_ssl.learning.prepare import prepare_drives
 from radar_camera_ssl.learning.recipe import Recipe
-from radar_camera_ssl.learning.sampling import spaced_choice
 from radar_camera_ssl.learning.shards import SampleFormat
 from radar_camera_ssl.learning.training import train
 from radar_camera_ssl.simulation import CameraConfig, DriveConfig, simulate_missing
@@ -87,29 +83,6 @@ def simulated(folder: Path, training: int, test: int) -> tuple[list[Path], list[
     return bags[:split], bags[split:]
 
 
-def steps_within(
-    objective: Objective, drives: Sequence[Drive], recipe: Recipe, seconds: float
-) -> int:
-    """How many training steps fit into `seconds`, by the median of a few on a copy."""
-    trial = copy.deepcopy(objective).train()
-    groups = trial.parameter_groups()
-    optimiser = torch.optim.AdamW([{'params': group['params']} for group in groups])
-    took = []
-    for step in range(5):
-        start = time.perf_counter()
-        rng = np.random.default_rng([recipe.seed, step])
-        chosen = spaced_choice(drives, rng, recipe.drives_per_batch, recipe.frames_per_drive)
-        batch = gather(drives, chosen, cube=objective.needs_cube)
-        with torch.autocast('cpu', torch.bfloat16):
-            loss, _ = trial.training_loss(batch, rng)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        took.append(time.perf_counter() - start)
-    # The first ones also start threads and choose kernels.
-    return max(5, round(seconds / statistics.median(took[2:])))
-
-
 def trained(
     name: str, drives: Sequence[Drive], folder: Path, minutes: float, seed: int
 ) -> tuple[Objective, dict[str, Any]]:
@@ -128,7 +101,7 @@ def trained(
     if kept.exists():
         budget = json.loads(kept.read_text())
     else:
-        steps = steps_within(objective, drives, Recipe(seed=seed), seconds)
+        steps = _steps(objective, drives, Recipe(seed=seed), seconds)
         parameters = sum(p.numel() for p in objective.parameters())
         budget = {'steps': steps, 'trained_s': 0.0, 'parameters': parameters}
         folder.mkdir(parents=True, exist_ok=True)
@@ -142,7 +115,7 @@ def trained(
             second = AgreementObjective(objective.model)
             if 'agreement_steps' not in budget:
                 left = 60.0 * minutes - seconds
-                budget['agreement_steps'] = steps_within(second, drives, recipe, left)
+                budget['agreement_steps'] = _steps(second, drives, recipe, left)
                 kept.write_text(json.dumps(budget))
             recipe = replace(recipe, steps=budget['agreement_steps'])
             train(second, drives, recipe, folder / 'agreement', True, settings)
@@ -150,6 +123,10 @@ def trained(
         budget['trained_s'] += time.perf_counter() - start
         kept.write_text(json.dumps(budget))
     return objective, budget
+
+
+def _steps(objective: Objective, drives: Sequence[Drive], recipe: Recipe, seconds: float) -> int:
+    return max(FEWEST_STEPS, round(seconds / step_seconds(objective, drives, recipe)))
 
 
 def scored(

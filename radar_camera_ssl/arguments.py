@@ -23,11 +23,11 @@ def count(text: str) -> int:
     return value
 
 
-def seconds(text: str) -> float:
+def duration(text: str) -> float:
     """Read a finite duration above zero."""
     value = float(text)
     if not (math.isfinite(value) and value > 0):
-        raise argparse.ArgumentTypeError(f'{text} is not a positive number of seconds')
+        raise argparse.ArgumentTypeError(f'{text} is not a positive duration')
     return value
 
 
@@ -42,7 +42,7 @@ def field_alias(text: str) -> tuple[str, str]:
 def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what every command that reads pairs from bags is told in the same way."""
     add = parser.add_argument
-    add('--slop', type=seconds, default=0.05, metavar='S', help='largest gap of a pair, seconds')
+    add('--slop', type=duration, default=0.05, metavar='S', help='largest gap of a pair, seconds')
     add('--image-topic', metavar='T', help='camera topic; found if not given')
     add('--radar-topic', metavar='T', help='radar topic; found if not given')
     add(

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from radar_camera_ssl.arguments import not_negative, seconds
+from radar_camera_ssl.arguments import duration, not_negative
 from radar_camera_ssl.learning.adaptation import STEPS, Adapted, adapt
 from radar_camera_ssl.learning.bag_arguments import add_source_arguments, bag_source
 from radar_camera_ssl.learning.command import WRONG_USE, source_commit
@@ -39,7 +39,7 @@ def add_adapt_arguments(parser: argparse.ArgumentParser) -> None:
     add('model', type=Path, metavar='MODEL', help='the .onnx file to start from')
     add('bags', nargs='+', type=Path, metavar='BAG', help='driving with the rig to adapt to')
     add('--out', type=Path, required=True, metavar='MODEL', help='the .onnx file to write')
-    add('--seconds', type=seconds, default=30.0, metavar='S', help='taken from each bag')
+    add('--seconds', type=duration, default=30.0, metavar='S', help='taken from each bag')
     add('--seed', type=not_negative, default=0, help='of every random number')
     add_source_arguments(parser)
 

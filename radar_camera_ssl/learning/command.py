@@ -19,8 +19,9 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from radar_camera_ssl.arguments import count, not_negative
+from radar_camera_ssl.arguments import count, duration, not_negative
 from radar_camera_ssl.learning.bag_arguments import add_source_arguments, bag_source
+from radar_camera_ssl.learning.budget import steps_within
 from radar_camera_ssl.learning.checkpoint import FILE_NAME, RunState
 from radar_camera_ssl.learning.cube_tokens import CubeConfig
 from radar_camera_ssl.learning.drives import Drive, common_cube
@@ -28,6 +29,7 @@ from radar_camera_ssl.learning.export import describe, export_model
 from radar_camera_ssl.learning.network import NetworkConfig
 from radar_camera_ssl.learning.objectives.agreement import AgreementObjective
 from radar_camera_ssl.learning.objectives.correspondence import CorrespondenceObjective
+from radar_camera_ssl.learning.precision import training_precision
 from radar_camera_ssl.learning.prepare import prepare_drives
 from radar_camera_ssl.learning.recipe import Recipe, agreement_recipe
 from radar_camera_ssl.learning.rig import Rig, read_rig
@@ -59,7 +61,14 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
         help='what to learn from; auto: points where every bag has them, else the cube',
     )
     add('--seed', type=not_negative, default=recipe.seed, help='of every random number')
-    add('--steps', type=count, default=recipe.steps, help='of the optimiser')
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument('--steps', type=count, default=recipe.steps, help='of the optimiser')
+    length.add_argument(
+        '--minutes',
+        type=duration,
+        metavar='M',
+        help='as many steps as about fit into them on this CPU, with nothing else beside it',
+    )
     add(
         '--start-from',
         type=Path,
@@ -81,15 +90,20 @@ def run_train(args: argparse.Namespace) -> int:
     first = process_rank() == 0
     try:
         rig, drives = _drives(args)
-        recipe = Recipe(seed=args.seed, steps=args.steps)
         config = NetworkConfig(rig.height, rig.width, cube=_cube(rig, drives))
-        torch.manual_seed(recipe.seed)
+        torch.manual_seed(args.seed)
         objective = CorrespondenceObjective(config)
         settings = {'network': dataclasses.asdict(config), 'start': _start(objective, args)}
         if first:
             pairs = sum(len(drive) for drive in drives)
             size = f'{rig.width}x{rig.height}'
             print(f'{len(drives)} drives, {pairs} pairs: radar {rig.radar}, images {size}')
+        recipe = Recipe(seed=args.seed, steps=args.steps)
+        if args.minutes is not None:
+            recipe = dataclasses.replace(recipe, steps=_budgeted(args, objective, drives, recipe))
+        if first:
+            precision = training_precision(recipe.precision)
+            print(f'{recipe.steps} steps in {precision}, then the agreement')
         train(objective, drives, recipe, args.out, first, settings, args.workers)
         if first:
             print('where returns come from is learnt; now whether a frame fits its image')
@@ -158,6 +172,20 @@ def _drives(args: argparse.Namespace) -> tuple[Rig, list[Drive]]:
             progress=bar.update,
         )
     return rig, drives
+
+
+def _budgeted(
+    args: argparse.Namespace,
+    objective: CorrespondenceObjective,
+    drives: Sequence[Drive],
+    recipe: Recipe,
+) -> int:
+    """Steps for `--minutes`: those of the run that goes on, or as many as fit."""
+    if (args.out / FILE_NAME).exists():
+        return int(RunState.load(args.out).identity['recipe']['steps'])
+    if torch.cuda.is_available() or int(os.environ.get('WORLD_SIZE', 1)) > 1:
+        raise ValueError('--minutes is for one process on the CPU; give --steps')
+    return steps_within(60.0 * args.minutes, objective, drives, recipe)
 
 
 def _start(objective: CorrespondenceObjective, args: argparse.Namespace) -> str | None:

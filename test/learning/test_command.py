@@ -151,3 +151,29 @@ def test_ctrl_c_says_how_to_go_on_and_what_is_done_is_kept(run, bags, tmp_path):
     assert 'interrupted; run the same command again to go on' in rest
     assert 'Traceback' not in rest
     assert 0 < RunState.load(folder).step < 1000
+
+
+def test_minutes_decide_the_steps_once(bags, tmp_path, monkeypatch, capsys):
+    folder = tmp_path / 'run'
+    given = ['train', *bags, '--out', str(folder), '--workers', '0', '--threads', '1']
+    asked = []
+
+    def three(seconds, *_):
+        asked.append(seconds)
+        return 3
+
+    monkeypatch.setattr(command, 'steps_within', three)
+    assert main([*given, '--minutes', '0.5']) == 0
+    assert RunState.load(folder).identity['recipe']['steps'] == 3
+    assert main([*given, '--minutes', '0.5']) == 0
+    assert asked == [30.0]
+    capsys.readouterr()
+    assert main([*given, '--minutes', '0.5', '--steps', '3']) == 2
+    assert 'not allowed with argument' in capsys.readouterr().err
+    assert main([*given, '--minutes', '-1']) == 2
+
+
+def test_minutes_are_for_one_process(bags, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv('WORLD_SIZE', '2')
+    assert main(['train', *bags, '--out', str(tmp_path / 'run'), '--minutes', '1']) == 2
+    assert '--minutes is for one process on the CPU' in capsys.readouterr().err
