@@ -15,9 +15,8 @@ AUTO, BFLOAT16, FLOAT32 = 'auto', 'bf16-mixed', '32-true'
 def training_precision(asked: str) -> str:
     """Lightning's name of the precision to train in: what was asked for, or what is fast here.
 
-    bfloat16 is what GPUs from Ampere on compute in, and what oneDNN computes in with AVX-512. A
-    CPU without that imitates it: a step of the shipped recipe took six times as long as in
-    float32 (two cores with AVX2).
+    bfloat16 is what GPUs from Ampere on compute in, and what oneDNN computes in with AVX-512. On a
+    CPU without that it is imitated, and a step takes several times as long as in float32.
     """
     if asked != AUTO:
         return asked
