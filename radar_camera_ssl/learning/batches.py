@@ -100,8 +100,11 @@ def augment(
 
     gain, tint, lift = uniform(0.7, 1.35, 1), uniform(0.9, 1.1, 3), uniform(-0.08, 0.08, 1)
     images = (images * (gain * tint)).add_(lift).clamp_(0.0, 1.0)
-    mirrored = torch.from_numpy(rng.random(count) < 0.5).to(device)
-    images[mirrored] = images[mirrored].flip(-1)
+    turned = rng.random(count) < 0.5
+    mirrored = torch.from_numpy(turned).to(device)
+    # By numbers: a GPU would have to be waited for to count the true ones.
+    which = torch.from_numpy(np.flatnonzero(turned)).to(device)
+    images[which] = images[which].flip(-1)
     offsets = rng.integers(-shift_px, shift_px + 1, (count, 2))
     padded = F.pad(images, (shift_px,) * 4, mode='replicate')
     height, width = images.shape[-2:]
