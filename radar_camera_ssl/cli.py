@@ -123,8 +123,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with insistent_interrupts():
             return _main(chosen, given)
     except KeyboardInterrupt:
-        resume = f'; {COMMANDS[chosen].resume}' if chosen in COMMANDS else ''
-        print(f'\n{PROGRAM} {chosen or ""}: interrupted{resume}', file=sys.stderr)
+        known = chosen in COMMANDS
+        said = f' {chosen}: interrupted; {COMMANDS[chosen].resume}' if known else ': interrupted'
+        print(f'\n{PROGRAM}{said}', file=sys.stderr)
         return INTERRUPTED
 
 

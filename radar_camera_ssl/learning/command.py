@@ -29,7 +29,6 @@ from radar_camera_ssl.learning.export import describe, export_model
 from radar_camera_ssl.learning.network import NetworkConfig
 from radar_camera_ssl.learning.objectives.agreement import AgreementObjective
 from radar_camera_ssl.learning.objectives.correspondence import CorrespondenceObjective
-from radar_camera_ssl.learning.precision import training_precision
 from radar_camera_ssl.learning.prepare import prepare_drives
 from radar_camera_ssl.learning.recipe import Recipe, agreement_recipe
 from radar_camera_ssl.learning.rig import Rig, read_rig
@@ -101,9 +100,8 @@ def run_train(args: argparse.Namespace) -> int:
         recipe = Recipe(seed=args.seed, steps=args.steps)
         if args.minutes is not None:
             recipe = dataclasses.replace(recipe, steps=_budgeted(args, objective, drives, recipe))
-        if first:
-            precision = training_precision(recipe.precision)
-            print(f'{recipe.steps} steps in {precision}, then the agreement')
+            if first:
+                print(f'{recipe.steps} steps for {args.minutes:g} minutes')
         train(objective, drives, recipe, args.out, first, settings, args.workers)
         if first:
             print('where returns come from is learnt; now whether a frame fits its image')

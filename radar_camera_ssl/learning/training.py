@@ -17,7 +17,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from radar_camera_ssl.learning.drives import Drive
 from radar_camera_ssl.learning.memory import keep_freed_memory
 from radar_camera_ssl.learning.module import CALIBRATION, TrainingModule
 from radar_camera_ssl.learning.objectives.base import Objective
-from radar_camera_ssl.learning.precision import training_precision
+from radar_camera_ssl.learning.precision import AUTO, training_precision
 from radar_camera_ssl.learning.progress import Bar, Keeper
 from radar_camera_ssl.learning.recipe import Recipe
 from radar_camera_ssl.learning.sampling import spaced_choice
@@ -80,6 +80,7 @@ def train(
     if pairs < FEWEST_PAIRS:
         raise ValueError(f'{pairs} pairs are too few to train on: {FEWEST_PAIRS} at least')
     processes = int(os.environ.get('WORLD_SIZE', 1))
+    recipe = replace(recipe, precision=_precision(folder, recipe))
     identity = {
         'recipe': asdict(recipe),
         'drives': [drive.name for drive in drives],
@@ -104,6 +105,13 @@ def train(
         state.best_objective, state.finished = {}, True
         state.save(folder)
     return objective
+
+
+def _precision(folder: Path, recipe: Recipe) -> str:
+    """That of the run in the folder, on whichever machine it was begun, or of a new run."""
+    if recipe.precision == AUTO and (folder / FILE_NAME).exists():
+        return str(RunState.load(folder).identity['recipe']['precision'])
+    return training_precision(recipe.precision)
 
 
 def _open_run(folder: Path, identity: dict[str, Any]) -> RunState:
@@ -164,7 +172,7 @@ def _fit(
         trainer = Trainer(
             accelerator='auto',
             **_processes(),
-            precision=training_precision(recipe.precision),
+            precision=recipe.precision,
             max_epochs=1,
             logger=logger,
             callbacks=callbacks,

@@ -126,6 +126,19 @@ def test_equal_seeds_give_equal_runs_and_other_seeds_do_not(tmp_path, whole):
     assert not torch.equal(other.objective['radar.0.weight'], whole.objective['radar.0.weight'])
 
 
+def test_a_run_goes_on_in_its_own_precision_where_another_is_fast(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, 'training_precision', lambda asked: '32-true')
+    expected = run(tmp_path / 'uninterrupted')
+    objective = Disturbed(6, lambda: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / 'moved', objective)
+    monkeypatch.setattr(training, 'training_precision', lambda asked: 'bf16-mixed')
+    moved = run(tmp_path / 'moved')
+    assert_same(moved, expected)
+    assert moved.identity['recipe']['precision'] == '32-true'
+    assert run(tmp_path / 'new').identity['recipe']['precision'] == 'bf16-mixed'
+
+
 def test_workers_change_nothing_but_speed(tmp_path, whole):
     assert_same(run(tmp_path, workers=2), whole)
 
