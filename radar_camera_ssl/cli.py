@@ -123,8 +123,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with insistent_interrupts():
             return _main(chosen, given)
     except KeyboardInterrupt:
-        known = chosen in COMMANDS
-        said = f' {chosen}: interrupted; {COMMANDS[chosen].resume}' if known else ': interrupted'
+        said = ': interrupted'
+        if chosen in COMMANDS:
+            said = f' {chosen}: interrupted; {COMMANDS[chosen].resume}'
         print(f'\n{PROGRAM}{said}', file=sys.stderr)
         return INTERRUPTED
 
