@@ -12,7 +12,7 @@ from contextlib import suppress
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 
-from . import findings
+from . import findings, qos
 from .conversions import stamp_message
 from .health import Snapshot
 from .verdicts import Judge, Verdict
@@ -38,7 +38,9 @@ class Diagnostics:
     ) -> None:
         """Create the publisher; `snapshot(now_s)` is called in the thread, by the steady clock."""
         self._node, self._snapshot, self._period_s = node, snapshot, period_s
-        self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self._publisher = node.create_publisher(
+            DiagnosticArray, '/diagnostics', 10, event_callbacks=qos.no_events()
+        )
         self._judge = Judge()
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name='diagnostics', daemon=True)

@@ -142,8 +142,7 @@ def _of_connections(configured: Configured) -> Iterator[Finding]:
             )
     for mismatch in configured.mismatches:
         whose, does = ('publisher', 'offer') if mismatch.is_input else ('subscriber', 'accept')
-        # The graph may not know the node yet.
-        whose = f'{whose} {", ".join(mismatch.peers)}'.rstrip()
+        whose = f'{whose} {", ".join(mismatch.peers)}'
         yield Finding(
             INPUTS,
             'qos_mismatch',

@@ -74,21 +74,20 @@ class Inputs:
             'camera_info': self._on_camera_info,
         }
         for name, profile in _profiles(self._settings()).items():
-            events = self._mismatches.of_subscription(
-                self._topics[name], profile, self._meters[name].lost_now
-            )
             self._subscriptions[name] = self._node.create_subscription(
                 self._types[name],
                 f'~/input/{name}',
                 callbacks[name],
                 profile,
-                event_callbacks=events,
+                event_callbacks=qos.loss_alone(self._meters[name].lost_now),
             )
+            self._mismatches.watch(self._topics[name], self._types[name], profile, is_input=True)
 
     def close(self) -> None:
         """Unsubscribe."""
         subscriptions, self._subscriptions = self._subscriptions, {}
-        for subscription in subscriptions.values():
+        for name, subscription in subscriptions.items():
+            self._mismatches.forget(self._topics[name])
             self._node.destroy_subscription(subscription)
 
     def _on_sensor(self, name: str, msg: Any) -> None:

@@ -47,21 +47,21 @@ class Outputs:
         self._node = node
         self._settings, self._camera_info = settings, camera_info
         profile = qos.profile(settings().output_reliability, settings().output_depth)
-        self._publishers: dict[str, LifecyclePublisher] = {
-            name: node.create_lifecycle_publisher(
-                message_type,
-                topic,
-                profile,
-                event_callbacks=mismatches.of_publisher(node.resolve_topic_name(topic), profile),
+        self._mismatches = mismatches
+        self._publishers: dict[str, LifecyclePublisher] = {}
+        for name, (topic, message_type) in TOPICS.items():
+            self._publishers[name] = node.create_lifecycle_publisher(
+                message_type, topic, profile, event_callbacks=qos.no_events()
             )
-            for name, (topic, message_type) in TOPICS.items()
-        }
+            resolved = node.resolve_topic_name(topic)
+            mismatches.watch(resolved, message_type, profile, is_input=False)
 
     def destroy(self) -> None:
         """Take the publishers down."""
-        for publisher in self._publishers.values():
+        publishers, self._publishers = self._publishers, {}
+        for publisher in publishers.values():
+            self._mismatches.forget(publisher.topic_name)
             self._node.destroy_lifecycle_publisher(publisher)
-        self._publishers = {}
 
     def publish(
         self,

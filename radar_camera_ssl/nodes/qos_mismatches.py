@@ -4,111 +4,126 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from rclpy.duration import Infinite
 from rclpy.node import Node
-from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible, qos_policy_name_from_kind
-from rclpy.topic_endpoint_info import TopicEndpointInfo
+from rclpy.qos import LivelinessPolicy, QoSCompatibility, QoSProfile, qos_check_compatible
 
-try:
-    from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
-except ImportError:  # Humble
-    from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
-
-from .endpoints import node_name
+from .endpoints import node_name, type_name
 from .health import Mismatch
 
-# The graph may know of an endpoint a moment later than the event that tells its mismatch.
-_GRAPH_DELAY_S = 2.0
+# What a publisher must offer at least as strictly as a subscriber asks for it.
+_POLICIES = ('reliability', 'durability', 'deadline', 'liveliness', 'liveliness_lease_duration')
 
 
 @dataclass(frozen=True)
-class _Noted:
-    policy: str
+class _End:
+    """Our end of a topic."""
+
+    type_name: str
     ours: QoSProfile
     is_input: bool
-    since_s: float
 
 
 class QosMismatches:
-    """Topics with a mismatch, from the middleware's events, as long as the graph confirms it.
+    """Topics with a mismatch, by what the graph says of who is at their other end.
 
-    No event takes a mismatch back; so the other side's endpoints are asked for as long as there
-    is one. Events come in the executor's thread, `current` is for any.
+    The middleware's events say the same, a moment sooner. But rclpy's executors look at each
+    event handler with every message (two of each publisher by default: for this node half of what
+    an image cost the executor), and no event takes a mismatch back.
     """
 
     def __init__(self, node: Node, log: Callable[[str], object]) -> None:
-        """Start without mismatches; each new one is told to `log`."""
+        """Start without topics; `tell` tells each new mismatch to `log`."""
         self._node, self._log = node, log
         self._lock = threading.Lock()
-        self._noted: dict[str, _Noted] = {}
+        self._ends: dict[str, _End] = {}
+        self._found: tuple[Mismatch, ...] = ()
+        self._told: set[tuple[str, str]] = set()
 
-    def of_subscription(
-        self, topic: str, ours: QoSProfile, on_loss: Callable[[int], None]
-    ) -> SubscriptionEventCallbacks:
-        """Return callbacks for a subscription; `on_loss` gets the messages lost so far."""
+    def watch(self, topic: str, message_type: Any, ours: QoSProfile, *, is_input: bool) -> None:
+        """Look from now on at who publishes (`is_input`) or subscribes to a topic.
 
-        def incompatible(info: Any) -> None:
-            policy = self._note(topic, info, ours, is_input=True)
-            self._log(
-                f'a publisher of {topic} does not offer the {policy} this node asks: no messages'
-            )
-
-        def lost(info: Any) -> None:
-            on_loss(info.total_count)
-
-        return SubscriptionEventCallbacks(incompatible_qos=incompatible, message_lost=lost)
-
-    def of_publisher(self, topic: str, ours: QoSProfile) -> PublisherEventCallbacks:
-        """Return callbacks for a publisher."""
-
-        def incompatible(info: Any) -> None:
-            policy = self._note(topic, info, ours, is_input=False)
-            self._log(f'a subscriber of {topic} asks a {policy} this node does not offer')
-
-        return PublisherEventCallbacks(incompatible_qos=incompatible)
-
-    def _note(self, topic: str, info: Any, ours: QoSProfile, is_input: bool) -> str:
-        name = str(qos_policy_name_from_kind(info.last_policy_kind))
-        policy = name.removesuffix('_QOS_POLICY').lower()
+        Of `ours` reliability and durability count, which are all that `qos` sets.
+        """
         with self._lock:
-            self._noted[topic] = _Noted(policy, ours, is_input, time.monotonic())
-        return policy
+            self._ends[topic] = _End(type_name(message_type), _as_in_the_graph(ours), is_input)
 
-    def clear(self) -> None:
-        """Forget all."""
+    def forget(self, topic: str) -> None:
+        """Look no longer."""
         with self._lock:
-            self._noted.clear()
+            self._ends.pop(topic, None)
 
     def current(self) -> tuple[Mismatch, ...]:
-        """Return what mismatches now."""
+        """Ask the graph what mismatches now; callable from any thread."""
         with self._lock:
-            noted = dict(self._noted)
-        found = []
-        for topic, mismatch in noted.items():
-            peers = self._incompatible(topic, mismatch)
-            if peers or time.monotonic() - mismatch.since_s < _GRAPH_DELAY_S:
-                found.append(Mismatch(topic, mismatch.policy, peers, mismatch.is_input))
-                continue
-            with self._lock:
-                if self._noted.get(topic) is mismatch:
-                    del self._noted[topic]
-        return tuple(found)
+            ends = dict(self._ends)
+        found = tuple(
+            Mismatch(topic, policy, tuple(sorted(peers)), end.is_input)
+            for topic, end in ends.items()
+            for policy, peers in self._mismatching(topic, end).items()
+        )
+        self._found = found
+        return found
 
-    def _incompatible(self, topic: str, mismatch: _Noted) -> tuple[str, ...]:
-        if mismatch.is_input:
-            ends = self._node.get_publishers_info_by_topic(topic)
+    def tell(self) -> None:
+        """Log what `current` found and has not been logged since it last matched."""
+        found = {(mismatch.topic, mismatch.policy): mismatch for mismatch in self._found}
+        for key in found.keys() - self._told:
+            mismatch = found[key]
+            peers = ' '.join(mismatch.peers)
+            self._log(
+                f'{peers} publishes {mismatch.topic} and does not offer the {mismatch.policy} '
+                'that this node asks: no messages'
+                if mismatch.is_input
+                else f'{peers} subscribes to {mismatch.topic} and asks a {mismatch.policy} that '
+                'this node does not offer'
+            )
+        self._told = set(found)
+
+    def _mismatching(self, topic: str, end: _End) -> dict[str, set[str]]:
+        """The nodes at the other end by the policy that keeps them from hearing or being heard."""
+        if end.is_input:
+            others = self._node.get_publishers_info_by_topic(topic)
         else:
-            ends = self._node.get_subscriptions_info_by_topic(topic)
-        names = {
-            node_name(end) for end in ends if not _fits(end, mismatch.ours, mismatch.is_input)
-        }
-        return tuple(sorted(names))
+            others = self._node.get_subscriptions_info_by_topic(topic)
+        found: dict[str, set[str]] = {}
+        for other in others:
+            # Of another type they never meet, whatever their policies.
+            if other.topic_type != end.type_name:
+                continue
+            theirs = other.qos_profile
+            offered, asked = (theirs, end.ours) if end.is_input else (end.ours, theirs)
+            if policy := _incompatible_policy(offered, asked):
+                found.setdefault(policy, set()).add(node_name(other))
+        return found
 
 
-def _fits(end: TopicEndpointInfo, ours: QoSProfile, is_input: bool) -> bool:
-    offered, asked = (end.qos_profile, ours) if is_input else (ours, end.qos_profile)
+def _incompatible_policy(offered: QoSProfile, asked: QoSProfile) -> str:
+    """The first policy by which the two do not match; nothing where they do."""
+    if _compatible(offered, asked):
+        return ''
+    for name in _POLICIES:
+        only = [QoSProfile(depth=1, **{name: getattr(qos, name)}) for qos in (offered, asked)]
+        if not _compatible(*only):
+            return name
+    return 'policy'
+
+
+def _compatible(offered: QoSProfile, asked: QoSProfile) -> bool:
     return qos_check_compatible(offered, asked)[0] != QoSCompatibility.ERROR
+
+
+def _as_in_the_graph(ours: QoSProfile) -> QoSProfile:
+    """The profile with what it leaves open as the middleware takes it: without end."""
+    return QoSProfile(
+        depth=ours.depth,
+        reliability=ours.reliability,
+        durability=ours.durability,
+        deadline=Infinite,
+        liveliness=LivelinessPolicy.AUTOMATIC,
+        liveliness_lease_duration=Infinite,
+    )

@@ -8,6 +8,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.clock import Clock, ClockType
@@ -213,7 +214,6 @@ class ReflectionHeatmapNode(LifecycleNode):
             self._outputs.destroy()
             self._outputs = None
         self._session = self._inputs = None
-        self._mismatches.clear()
 
     def destroy_node(self) -> None:
         """Stop the threads before the publishers they use go."""
@@ -273,6 +273,7 @@ class ReflectionHeatmapNode(LifecycleNode):
     def _beat(self) -> None:
         """Come round in the executor: what no message triggers is done here."""
         self._beaten_s = time.monotonic()
+        self._mismatches.tell()
         if self._session is not None and self._state == 'active':
             self._session.intake.flush_if_silent(self._settings().stale_after)
 
@@ -321,6 +322,9 @@ class ReflectionHeatmapNode(LifecycleNode):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until it is told to stop; exit code 0 on SIGINT and SIGTERM."""
+    # By default OpenCV shares the half of a millisecond that scaling takes with a thread for each
+    # core; on a busy machine the worker then waits for longer until all of them had their turn.
+    cv2.setNumThreads(1)
     return process.run(ReflectionHeatmapNode, args)
 
 

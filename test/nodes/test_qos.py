@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.context import Context
+from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from ros_graph import BEST_EFFORT, RELIABLE, Rig, camera_info_message, wait_until
@@ -108,6 +110,28 @@ def test_a_mismatch_is_told_by_topic_policy_and_node_until_it_is_gone(
     assert rig.values()['qos_mismatch'] == f'{rig.topic(topic)}: {policy} ({rig.namespace}/peer)'
     end()
     wait_until(lambda: rig.values()['qos_mismatch'] == '', lambda: str(rig.diagnostics[-1]))
+
+
+def test_subscribers_that_match_are_not_told(make_rig: MakeRig) -> None:
+    rig = make_rig(stale_after=60.0)
+    rig.bring_up()
+    for qos in (BEST_EFFORT, RELIABLE):
+        rig.peer.create_subscription(Image, rig.topic('output/heatmap'), lambda _: None, qos)
+    rig.peer.create_publisher(Image, rig.topic('input/image'), RELIABLE)
+    subscribers = partial(rig.node.count_subscribers, rig.topic('output/heatmap'))
+    wait_until(lambda: subscribers() >= 2, lambda: str(subscribers()))
+    told = len(rig.reports)
+    wait_until(lambda: len(rig.reports) >= told + 3, lambda: str(len(rig.reports)))
+    assert rig.values()['qos_mismatch'] == ''
+
+
+def test_a_deadline_that_the_node_does_not_offer_is_told(make_rig: MakeRig) -> None:
+    rig = make_rig(stale_after=60.0)
+    rig.bring_up()
+    hurried = QoSProfile(depth=1, deadline=Duration(seconds=1))
+    rig.peer.create_subscription(Image, rig.topic('output/heatmap'), lambda _: None, hurried)
+    topic = rig.topic('output/heatmap')
+    rig.value('qos_mismatch', f'{topic}: deadline ({rig.namespace}/peer)')
 
 
 def test_a_latched_camera_info_of_before_is_heard(make_rig: MakeRig) -> None:
