@@ -98,13 +98,23 @@ def encode_jpeg(image: NDArray[np.uint8], quality: int = 90) -> NDArray[np.uint8
 def resize_image(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
     """Resize (H, W, C) uint8 to `height` x `width`, C-contiguous; the same array if it is so.
 
-    Area averaging where it shrinks, bilinear otherwise. Pixel centres follow
+    Means of 2x2 as long as both sides stay large enough (the one area average for which OpenCV
+    has vector code: at 1920x1080 it takes a fifth of the time of one step), then bilinear; area
+    averages where a side still shrinks by more than two. Pixel centres follow
     u' = (u + 0.5) * W'/W - 0.5.
     """
+    while all(
+        size >= 2 * wanted and size % 2 == 0
+        for size, wanted in zip(image.shape[:2], (height, width), strict=True)
+    ):
+        half = image.shape[1] // 2, image.shape[0] // 2
+        image = np.asarray(cv2.resize(image, half, interpolation=cv2.INTER_AREA), np.uint8)
     if image.shape[:2] == (height, width):
         return np.ascontiguousarray(image)
     shrinks = height <= image.shape[0] and width <= image.shape[1]
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    by_more_than_two = image.shape[0] > 2 * height or image.shape[1] > 2 * width
+    average = shrinks and by_more_than_two
+    interpolation = cv2.INTER_AREA if average else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), np.uint8)
 
 

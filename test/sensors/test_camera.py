@@ -229,3 +229,22 @@ def test_resize_keeps_pixel_centres() -> None:
     small = resize_image(np.repeat(ramp, 3, 2), 12, 16)[0, :, 0]
     centres = (np.arange(16) + 0.5) * 2 - 0.5
     np.testing.assert_allclose(small, 8 * centres, atol=0.51)
+
+
+@given(st.integers(24, 300), st.integers(32, 300))
+def test_resize_is_an_average_of_what_each_pixel_covers(height: int, width: int) -> None:
+    coarse = np.random.default_rng(0).integers(0, 256, (4, 4, 3), np.uint8)
+    smooth = cv2.resize(coarse, (width, height))
+    wanted = cv2.resize(smooth, (32, 24), interpolation=cv2.INTER_AREA).astype(int)
+    small = resize_image(smooth, 24, 32)
+    assert small.shape == (24, 32, 3)
+    assert small.flags.c_contiguous
+    assert np.abs(small - wanted).mean() < 1.5
+    # A shift by a tenth of a pixel would show as a mean with a sign.
+    assert abs((small - wanted).mean()) < 0.75
+
+
+def test_resize_lets_no_pattern_through_that_is_finer_than_its_pixels() -> None:
+    lines = np.zeros((720, 1280, 3), np.uint8)
+    lines[:, ::2] = 200
+    assert np.ptp(resize_image(lines, 240, 320)) <= 1
