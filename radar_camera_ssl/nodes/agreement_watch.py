@@ -9,10 +9,12 @@ car moves (it stands since the start, or the driver compensates the velocities) 
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -35,8 +37,8 @@ _LONGEST_STEP = round(CREDIBLE_GAP_S * 1e9)
 # So much of the window must be there, and so many pairs, before it is judged.
 _LEAST_SHARE = 0.8
 _LEAST_PAIRS = 5
-# Of an image so many rows and columns tell whether it is the last one again: noise is everywhere.
-_SAMPLES = 48
+# Of an image so many rows tell whether it is the last one again: noise is everywhere.
+_ROWS = 8
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,7 @@ class AgreementWatch:
 
         A stamp before the last one starts anew: a recording that loops, a simulator's reset.
         """
-        rows, columns = (max(1, size // _SAMPLES) for size in image.shape[:2])
-        pixels = image[::rows, ::columns].copy()
+        pixels = image[:: max(1, len(image) // _ROWS)].copy()
         returns = _content(radar)
         speed = ego_speed(answer.returns.as_array(('x', 'y', 'velocity', 'rcs')))
         with self._lock:
@@ -126,25 +127,22 @@ class _Speed:
     def __init__(self) -> None:
         self._recent: deque[tuple[int, float]] = deque(maxlen=MEDIAN_FRAMES)
         self._has_moved = False
+        self.speed: float | None = None
+        """The speed, m/s; None where it is not known."""
 
     def add(self, stamp: int, speed: float) -> None:
         """Take the speed that a frame tells, m/s; NaN where it tells none."""
         while self._recent and stamp - self._recent[0][0] > _LONGEST_STEP:
             self._recent.popleft()
-        if np.isfinite(speed):
+        if math.isfinite(speed):
             self._recent.append((stamp, speed))
+        self.speed = median(speed for _, speed in self._recent) if self._recent else None
         self._has_moved |= (self.speed or 0.0) >= STANDSTILL_MPS
-
-    @property
-    def speed(self) -> float | None:
-        """The speed, m/s; None where it is not known."""
-        return float(np.median([speed for _, speed in self._recent])) if self._recent else None
 
     @property
     def stands(self) -> bool:
         """Whether a car that has moved stands now."""
-        speed = self.speed
-        return self._has_moved and speed is not None and speed < STANDSTILL_MPS
+        return self._has_moved and self.speed is not None and self.speed < STANDSTILL_MPS
 
 
 class _Repetition:
