@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decodes the image of the next pair while the worker is at another. Knows no ROS.
+"""Decodes the next pair while the worker is at another. Knows no ROS.
 
 Only a pair that waits for a busy worker is decoded ahead: at rates that the worker keeps up with,
 nothing happens here. Above, decoding and inference of neighbouring pairs go on at the same time.

@@ -31,7 +31,7 @@ from .qos_mismatches import QosMismatches
 from .session import Session, open_session
 from .throttled_log import ThrottledLog
 from .transitions import ERROR, FAILURE, SUCCESS, answer_impossible_transitions, told
-from .worker import PairWorker, Stages
+from .worker import Decoded, PairWorker, Stages
 
 if TYPE_CHECKING:
     from radar_camera_ssl.inference.model import Correspondence
@@ -232,15 +232,15 @@ class ReflectionHeatmapNode(LifecycleNode):
 
     # Worker's thread
 
-    def _infer(self, image: Any, radar: Any, scaled: Any) -> Any:
+    def _infer(self, pair: Decoded) -> Correspondence:
         assert self._session is not None
         model = self._session.model
         if not model.metadata.camera.intrinsics:
-            return model.infer(image, radar, None, scaled)
+            return model.infer(pair.image, pair.radar, None, pair.scaled)
         info = self._inputs.camera_info if self._inputs is not None else None
         if info is None:
             raise SensorDataError('camera_info_missing', 'the model needs a valid camera_info')
-        return model.infer(image, radar, decode_camera_info(info), scaled)
+        return model.infer(pair.image, pair.radar, decode_camera_info(info), pair.scaled)
 
     def _publish(
         self, radar: Any, image_message: Any, image: NDArray[np.uint8], result: Correspondence

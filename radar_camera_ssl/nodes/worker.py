@@ -31,10 +31,14 @@ TOO_OLD = 'too_old'
 FAILED = 'inference_failed'
 FIELD_MISSING = 'points_field_missing'
 
-Infer = Callable[
-    [NDArray[np.uint8], 'RadarPoints | NDArray[np.float32]', 'NDArray[np.uint8] | None'],
-    'Correspondence',
-]
+
+@dataclass(frozen=True)
+class Decoded:
+    """A pair as arrays: the image as it came and at the size of the model's input."""
+
+    radar: RadarPoints | NDArray[np.float32]
+    image: NDArray[np.uint8]
+    scaled: NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -44,9 +48,8 @@ class Stages:
     decode_radar: RadarDecoder
     decode_image: ImageDecoder
     scale: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
-    """Makes the model's input of a decoded image, where there is time ahead for it."""
-    infer: Infer
-    """Called with image, radar, and the scaled image or None."""
+    """Makes the model's input of a decoded image."""
+    infer: Callable[[Decoded], Correspondence]
     publish: Callable[[Any, Any, NDArray[np.uint8], Correspondence], None]
     """Called with radar message, image message, decoded image and result."""
 
@@ -72,7 +75,7 @@ class PairWorker:
         self._queue, self._stages = queue, stages
         self._monitor, self._watch = monitor, watch
         self._max_age_s, self._on_drop, self._on_failure = max_age_s, on_drop, on_failure
-        self._ahead = DecodeAhead(queue, self._decode_ahead)
+        self._ahead = DecodeAhead(queue, self._decode)
         self._thread = threading.Thread(target=self._run, name='pair_worker', daemon=True)
 
     def start(self) -> None:
@@ -120,22 +123,18 @@ class PairWorker:
         self._monitor.latency('total', time.monotonic() - ready_since(pair))
         return None
 
-    def _decode_ahead(self, pair: Pair) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def _decode(self, pair: Pair) -> Decoded:
+        radar = self._stages.decode_radar(pair.radar.message)
+        self._monitor.radar_decoded(getattr(radar, 'not_finite', 0))
         image = self._stages.decode_image(pair.image.message)
-        return image, self._stages.scale(image)
+        return Decoded(radar, image, self._stages.scale(image))
 
     def _run_stages(self, pair: Pair) -> None:
-        radar_message, image_message = pair.radar.message, pair.image.message
         with self._monitor.stage('decode'):
-            radar = self._stages.decode_radar(radar_message)
-            self._monitor.radar_decoded(getattr(radar, 'not_finite', 0))
-            image, scaled = self._ahead.result(pair) or (
-                self._stages.decode_image(image_message),
-                None,
-            )
+            decoded = self._ahead.result(pair) or self._decode(pair)
         with self._monitor.stage('infer'):
-            result = self._stages.infer(image, radar, scaled)
+            result = self._stages.infer(decoded)
         with self._monitor.stage('publish'):
-            self._stages.publish(radar_message, image_message, image, result)
+            self._stages.publish(pair.radar.message, pair.image.message, decoded.image, result)
         self._monitor.published(pair.gap_s, result.returns_dropped)
-        self._watch.add(pair.radar_stamp, image, radar, result)
+        self._watch.add(pair.radar_stamp, decoded.image, decoded.radar, result)

@@ -14,6 +14,7 @@ from sensor_msgs.msg import Image
 
 from radar_camera_ssl.nodes.decode_ahead import DecodeAhead
 from radar_camera_ssl.nodes.pair_queue import PairQueue
+from radar_camera_ssl.sensors.camera import resize_image
 
 SECOND = 10**9
 
@@ -151,14 +152,19 @@ def test_a_backlog_is_answered_in_order_and_corrupt_images_are_counted(
     heatmaps = rig.hear('output/heatmap', Image)
     assert rig.node._session is not None
     model = rig.node._session.model
-    infer, backlog, scaled = model.infer, threading.Event(), []
+    infer, backlog, scaled, threads = model.infer, threading.Event(), [], []
 
     def waiting(*inputs: Any) -> Any:
         backlog.wait(20.0)
         scaled.append(inputs[3])
         return infer(*inputs)
 
+    def noting(*inputs: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return resize_image(*inputs)
+
     monkeypatch.setattr(model, 'infer', waiting)
+    monkeypatch.setattr('radar_camera_ssl.inference.model.resize_image', noting)
     images = [image_message(SECOND + i * SECOND // 10, seed=i) for i in range(6)]
     images[3].data = images[3].data[:100]
     for i, image in enumerate(images):
@@ -171,8 +177,7 @@ def test_a_backlog_is_answered_in_order_and_corrupt_images_are_counted(
     stamps = [image.header.stamp for i, image in enumerate(images) if i != 3]
     assert [heatmap.header.stamp for heatmap in heatmaps] == stamps
     camera = model.metadata.camera
-    assert scaled[0] is None
-    ahead = [one for one in scaled if one is not None]
-    assert ahead, 'nothing was decoded ahead of a hanging worker'
-    assert all(one.shape == (camera.height, camera.width, 3) for one in ahead)
-    assert all(one.dtype == np.uint8 for one in ahead)
+    assert threads[0] == 'pair_worker'
+    assert 'decode_ahead' in threads, 'nothing was decoded ahead of a hanging worker'
+    assert all(one.shape == (camera.height, camera.width, 3) for one in scaled)
+    assert all(one.dtype == np.uint8 for one in scaled)
