@@ -6,9 +6,11 @@
 A simulated drive (1280x720, a radar of points) is serialised in memory and published to an
 unmodified node in its own process, with the parameters and over the transport that are shipped.
 Rivals in turns, on the same inputs: the model's bare `session.run` with ready tensors, alone (the
-limit) and beside a process that takes the same images (what the machine has left of it); the node
-one writes first (pipeline_naive.py); a node that answers without looking (pipeline_echo.py: what
-sending and taking alone cost).
+limit; right before the node and right after it, for a machine's speed drifts) and beside a process
+that takes the same images (what the machine has left of it); the node one writes first
+(pipeline_naive.py); a node that answers without looking (pipeline_echo.py: what sending and taking
+alone cost). The bare model runs one after the other, which is the limit of the rate, and at the
+rate of the pairs, which is that of the latency: a core that has slept in between is slower.
 The peak rate is found by bisection, at no more than 5 % lost, both sensors triggered together.
 Then the camera runs at fixed rates beside a radar of 20 Hz. Latency is from the instant before the
 driver's publish call to the listener's callback, in two other processes: it contains the transport
@@ -248,6 +250,10 @@ class Bare:
         rate = (len(took) - 1) * 1e9 / (begin[-1] - begin[0])
         return {**(percentiles(end - begin) or {}), 'rate_hz': float(rate)}
 
+    def alone(self, seconds: float) -> dict[str, Any]:
+        """Figures with the machine to itself: as often as it can, and at the pairs' rate."""
+        return {'alone': self.figures(seconds), 'at_rate': self.figures(seconds, RADAR_HZ)}
+
     def beside(self, driver: Driver, seconds: float, rate_hz: float) -> dict[str, Any]:
         """Figures while somebody takes the images: at the pairs' rate, and as often as it can."""
         free = free_running(30.0, RADAR_HZ, seconds)
@@ -263,9 +269,9 @@ def run(
 ) -> dict[str, Any]:
     """One run of everything: figures by kind of image and subject."""
     result: dict[str, Any] = {kind: {} for kind in kept}
-    alone = [limit.figures(args.seconds)]
     result['bare'] = {}
     for kind, inputs in kept.items():
+        near = [limit.alone(args.seconds)]
         for subject in subjects(kind, args.model):
             bar.set_postfix_str(f'{subject.name}, {kind}')
             with ExitStack() as stack:
@@ -275,19 +281,28 @@ def run(
                 }
                 if subject.managed:
                     figures['stages'] = bench.stages()
+                bare_hz = near[0]['alone']['rate_hz']
                 if subject.pairing is not None:
-                    figures |= bench.peak(1.15 * alone[0]['rate_hz'], args.steps)
+                    figures |= bench.peak(1.15 * bare_hz, args.steps)
                 else:
-                    rate_hz = BESIDE_SHARE * alone[0]['rate_hz']
+                    rate_hz = BESIDE_SHARE * bare_hz
                     result['bare'] |= limit.beside(bench.driver, args.seconds, rate_hz)
                 figures['rss_mb'] = usage(bench.process.pid)['rss_mb']
+            if subject.managed:
+                near.append(limit.alone(args.seconds))
+                figures['bare'] = means(near)
             result[kind][subject.name] = figures
             bar.update()
-    alone.append(limit.figures(args.seconds))
-    result['bare']['alone'] = {
-        key: float(np.mean([one[key] for one in alone])) for key in alone[0]
+    nearest = [result[kind]['node']['bare'] for kind in kept]
+    return result | {'bare': result['bare'] | means(nearest)}
+
+
+def means(several: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
+    """The mean of each figure."""
+    return {
+        name: {key: float(np.mean([one[name][key] for one in several])) for key in figures}
+        for name, figures in several[0].items()
     }
-    return result
 
 
 def main() -> int:

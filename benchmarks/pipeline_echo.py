@@ -29,13 +29,20 @@ class EchoNode(Node):
     def __init__(self, kind: str) -> None:
         """Create subscriptions and publisher."""
         super().__init__('echo')
-        self._publisher = self.create_publisher(Image, '~/heatmap', qos.profile('reliable', 5))
+        self._publisher = self.create_publisher(
+            Image, '~/heatmap', qos.profile('reliable', 5), event_callbacks=qos.no_events()
+        )
         for topic, message_type, callback, depth in (
             (RADAR_TOPIC, PointCloud2, lambda _: None, 10),
             (IMAGE_TOPIC, KINDS[kind], self._answer, 5),
         ):
-            profile = qos.profile('best_effort', depth)
-            self.create_subscription(message_type, topic, callback, profile)
+            self.create_subscription(
+                message_type,
+                topic,
+                callback,
+                qos.profile('best_effort', depth),
+                event_callbacks=qos.loss_alone(lambda _: None),
+            )
 
     def _answer(self, image: Any) -> None:
         self._publisher.publish(heatmap_message(np.zeros(GRID, np.float32), image.header))

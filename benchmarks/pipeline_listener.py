@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from sensor_msgs.msg import Image
 
@@ -24,9 +25,17 @@ class ListenerNode(Node):
 
     def __init__(self, record: Path, topic: str) -> None:
         """Open the record and subscribe."""
-        super().__init__('listener')
+        # Nothing that its executor would have to look at before it hears.
+        super().__init__('listener', start_parameter_services=False, enable_rosout=False)
         self._record = record.open('ab', buffering=0)
-        self.create_subscription(Image, topic, self._heard, qos.profile('reliable', 50), raw=True)
+        self.create_subscription(
+            Image,
+            topic,
+            self._heard,
+            qos.profile('reliable', 50),
+            raw=True,
+            event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
+        )
 
     def _heard(self, data: bytes) -> None:
         instant = time.monotonic_ns()
