@@ -5,8 +5,8 @@
 
 Prints milliseconds (median and 99th percentile) of one inference with a VGA image, of one
 overlay, and of single stages; then the ratios that decided how the model is run: input and output
-binding against a plain run, spinning threads against sleeping ones, two threads against one; and
-a rival model against the model.
+binding against a plain run, spinning threads against sleeping ones, two threads against one,
+scaling by halves against one area average; and a rival model against the model.
 Ratios are of interleaved runs, so that another load on the machine hits both sides alike. Writes
 out/benchmarks/inference.json.
 """
@@ -20,6 +20,7 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,13 @@ import onnxruntime
 from radar_camera_ssl.inference.model import CorrespondenceModel
 from radar_camera_ssl.inference.overlay import draw_overlay
 from radar_camera_ssl.model_metadata import PointsInput
+from radar_camera_ssl.nodes.allocator import keep_large_buffers
 from radar_camera_ssl.resources import default_model_path
 from radar_camera_ssl.sensors.camera import resize_image
 from radar_camera_ssl.sensors.radar_points import RadarPoints
 
 RETURNS = 30
+LARGE_SIZES = ((1280, 720), (1600, 900), (1920, 1080))
 WARM_UP = 10
 
 
@@ -46,6 +49,9 @@ def main() -> None:
     parser.add_argument('--repetitions', type=int, default=150)
     parser.add_argument('--out', type=Path, default=Path('out/benchmarks/inference.json'))
     args = parser.parse_args()
+    # As the node does.
+    cv2.setNumThreads(1)
+    keep_large_buffers()
     path = args.model or default_model_path()
     model = CorrespondenceModel.load(path)
     image, returns = vga_image(), some_returns()
@@ -66,6 +72,7 @@ def main() -> None:
     spinning = session(content, threads=2, spinning=True)
     sleeping = session(content, threads=2, spinning=False)
     rivals = {
+        'infer (all of it) / run': (stages['infer (all of it)'], stages['run']),
         'bound / plain run': (bound, stages['run']),
         'two threads / one': (lambda: sleeping.run(names, feed), stages['run']),
         'two spinning / two sleeping': (
@@ -73,6 +80,13 @@ def main() -> None:
             lambda: sleeping.run(names, feed),
         ),
     }
+    for width, height in LARGE_SIZES:
+        large = cv2.resize(image, (width, height))
+        size = camera.width, camera.height
+        rivals[f'scaling {width}x{height} by halves / in one step'] = (
+            partial(resize_image, large, camera.height, camera.width),
+            partial(cv2.resize, large, size, interpolation=cv2.INTER_AREA),
+        )
     if args.rival:
         rival = session(args.rival.read_bytes(), threads=1, spinning=False)
         rivals[f'{args.rival.stem} / {path.stem}'] = (
@@ -92,9 +106,9 @@ def main() -> None:
         },
     }
     for name, figures in result['latency_ms'].items():
-        print(f'{name:<30}{figures["median"]:8.2f} ms   (99 %: {figures["p99"]:.2f} ms)')
+        print(f'{name:<45}{figures["median"]:8.2f} ms   (99 %: {figures["p99"]:.2f} ms)')
     for name, value in result['ratio_of_medians'].items():
-        print(f'{name:<30}{value:8.2f}')
+        print(f'{name:<45}{value:8.2f}')
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(result, indent=2) + '\n')
     print(f'written: {args.out}')
