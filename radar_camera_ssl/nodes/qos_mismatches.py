@@ -31,9 +31,9 @@ class _End:
 class QosMismatches:
     """Topics with a mismatch, by what the graph says of who is at their other end.
 
-    The middleware's events say the same, a moment sooner. But rclpy's executors look at each
-    event handler with every message (two of each publisher by default: for this node half of what
-    an image cost the executor), and no event takes a mismatch back.
+    The middleware's events say the same, a moment sooner. But rclpy's executors add each event
+    handler to the wait set anew with every message (two of each publisher and subscription by
+    default: two dozen in this node), and no event takes a mismatch back.
     """
 
     def __init__(self, node: Node, log: Callable[[str], object]) -> None:

@@ -120,7 +120,6 @@ class PairWorker:
             self._on_drop(FAILED, f'{text}\n{traceback.format_exc()}')
             self._on_failure(in_a_row, text)
             return FAILED
-        self._monitor.latency('total', time.monotonic() - ready_since(pair))
         return None
 
     def _decode(self, pair: Pair) -> Decoded:
@@ -136,5 +135,7 @@ class PairWorker:
             result = self._stages.infer(decoded)
         with self._monitor.stage('publish'):
             self._stages.publish(pair.radar.message, pair.image.message, decoded.image, result)
+        self._monitor.latency('total', time.monotonic() - ready_since(pair))
         self._monitor.published(pair.gap_s, result.returns_dropped)
+        # Nobody waits for what follows: the heatmap is out.
         self._watch.add(pair.radar_stamp, decoded.image, decoded.radar, result)
