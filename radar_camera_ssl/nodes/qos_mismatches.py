@@ -53,9 +53,10 @@ class QosMismatches:
             self._ends[topic] = _End(type_name(message_type), _as_in_the_graph(ours), is_input)
 
     def forget(self, topic: str) -> None:
-        """Look no longer."""
+        """Look no longer; what mismatches when it is watched again is told again."""
         with self._lock:
             self._ends.pop(topic, None)
+            self._found = tuple(one for one in self._found if one.topic != topic)
 
     def current(self) -> tuple[Mismatch, ...]:
         """Ask the graph what mismatches now; callable from any thread."""
@@ -66,7 +67,8 @@ class QosMismatches:
             for topic, end in ends.items()
             for policy, peers in self._mismatching(topic, end).items()
         )
-        self._found = found
+        with self._lock:
+            self._found = tuple(one for one in found if one.topic in self._ends)
         return found
 
     def tell(self) -> None:

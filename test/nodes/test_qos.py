@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from ros_graph import BEST_EFFORT, RELIABLE, Rig, camera_info_message, wait_unti
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from radar_camera_ssl.nodes.qos import latched
+from radar_camera_ssl.nodes.qos_mismatches import QosMismatches
 
 MakeRig = Callable[..., Rig]
 SECOND = 10**9
@@ -132,6 +134,41 @@ def test_a_deadline_that_the_node_does_not_offer_is_told(make_rig: MakeRig) -> N
     rig.peer.create_subscription(Image, rig.topic('output/heatmap'), lambda _: None, hurried)
     topic = rig.topic('output/heatmap')
     rig.value('qos_mismatch', f'{topic}: deadline ({rig.namespace}/peer)')
+
+
+class Ends:
+    """A node that knows one publisher of `a`."""
+
+    def get_publishers_info_by_topic(self, topic: str) -> list[Any]:
+        """What rclpy's node gives."""
+        end = SimpleNamespace(
+            topic_type='sensor_msgs/msg/Image',
+            node_name='camera',
+            node_namespace='/',
+            qos_profile=BEST_EFFORT,
+        )
+        return [end] if topic == 'a' else []
+
+
+def test_a_mismatch_is_logged_once_until_the_topic_is_watched_anew() -> None:
+    logged: list[str] = []
+    mismatches = QosMismatches(Ends(), logged.append)  # type: ignore[arg-type]
+    for round_number in (1, 2):
+        mismatches.watch('a', Image, RELIABLE, is_input=True)
+        for _ in range(3):
+            assert [one.policy for one in mismatches.current()] == ['reliability']
+            mismatches.tell()
+        assert len(logged) == round_number
+        mismatches.forget('a')
+        mismatches.tell()
+        assert mismatches.current() == ()
+    assert '/camera publishes a' in logged[0]
+
+
+def test_an_endpoint_of_another_type_is_no_mismatch_of_policies() -> None:
+    mismatches = QosMismatches(Ends(), print)  # type: ignore[arg-type]
+    mismatches.watch('a', CompressedImage, RELIABLE, is_input=True)
+    assert mismatches.current() == ()
 
 
 def test_a_latched_camera_info_of_before_is_heard(make_rig: MakeRig) -> None:
