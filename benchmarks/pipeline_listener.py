@@ -13,7 +13,6 @@ import sys
 import time
 from pathlib import Path
 
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from sensor_msgs.msg import Image
 
@@ -34,7 +33,7 @@ class ListenerNode(Node):
             self._heard,
             qos.profile('reliable', 50),
             raw=True,
-            event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
+            event_callbacks=qos.loss_alone(lambda _: None),
         )
 
     def _heard(self, data: bytes) -> None:

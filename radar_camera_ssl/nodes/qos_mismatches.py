@@ -112,6 +112,7 @@ def _incompatible_policy(offered: QoSProfile, asked: QoSProfile) -> str:
         only = [QoSProfile(depth=1, **{name: getattr(qos, name)}) for qos in (offered, asked)]
         if not _compatible(*only):
             return name
+    # One that a later ROS has.
     return 'policy'
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -136,38 +135,32 @@ def test_a_deadline_that_the_node_does_not_offer_is_told(make_rig: MakeRig) -> N
     rig.value('qos_mismatch', f'{topic}: deadline ({rig.namespace}/peer)')
 
 
-class Ends:
-    """A node that knows one publisher of `a`."""
-
-    def get_publishers_info_by_topic(self, topic: str) -> list[Any]:
-        """What rclpy's node gives."""
-        end = SimpleNamespace(
-            topic_type='sensor_msgs/msg/Image',
-            node_name='camera',
-            node_namespace='/',
-            qos_profile=BEST_EFFORT,
-        )
-        return [end] if topic == 'a' else []
-
-
-def test_a_mismatch_is_logged_once_until_the_topic_is_watched_anew() -> None:
+def test_a_mismatch_is_logged_once_until_the_topic_is_watched_anew(make_rig: MakeRig) -> None:
+    rig = make_rig()
     logged: list[str] = []
-    mismatches = QosMismatches(Ends(), logged.append)  # type: ignore[arg-type]
-    for round_number in (1, 2):
-        mismatches.watch('a', Image, RELIABLE, is_input=True)
+    mismatches = QosMismatches(rig.node, logged.append)
+    topic = rig.topic('elsewhere')
+    rig.peer.create_publisher(Image, topic, BEST_EFFORT)
+    for times in (1, 2):
+        mismatches.watch(topic, Image, RELIABLE, is_input=True)
+        wait_until(mismatches.current, lambda: f'{topic} matches')
         for _ in range(3):
             assert [one.policy for one in mismatches.current()] == ['reliability']
             mismatches.tell()
-        assert len(logged) == round_number
-        mismatches.forget('a')
+        assert len(logged) == times
+        mismatches.forget(topic)
         mismatches.tell()
         assert mismatches.current() == ()
-    assert '/camera publishes a' in logged[0]
+    assert f'{rig.namespace}/peer publishes {topic}' in logged[0]
 
 
-def test_an_endpoint_of_another_type_is_no_mismatch_of_policies() -> None:
-    mismatches = QosMismatches(Ends(), print)  # type: ignore[arg-type]
-    mismatches.watch('a', CompressedImage, RELIABLE, is_input=True)
+def test_an_endpoint_of_another_type_is_no_mismatch_of_policies(make_rig: MakeRig) -> None:
+    rig = make_rig()
+    mismatches = QosMismatches(rig.node, print)
+    topic = rig.topic('elsewhere')
+    rig.peer.create_publisher(Image, topic, BEST_EFFORT)
+    wait_until(lambda: rig.node.count_publishers(topic) == 1, lambda: f'{topic} has no publisher')
+    mismatches.watch(topic, CompressedImage, RELIABLE, is_input=True)
     assert mismatches.current() == ()
 
 
