@@ -33,7 +33,7 @@ from radar_camera_ssl.inference.overlay import draw_overlay
 from radar_camera_ssl.model_metadata import PointsInput
 from radar_camera_ssl.nodes.allocator import keep_large_buffers
 from radar_camera_ssl.resources import default_model_path
-from radar_camera_ssl.sensors.camera import resize_image
+from radar_camera_ssl.sensors.camera_image import resize_image
 from radar_camera_ssl.sensors.radar_points import RadarPoints
 
 RETURNS = 30

@@ -32,7 +32,7 @@ from radar_camera_ssl.inference.model import Correspondence, CorrespondenceModel
 from radar_camera_ssl.learning.bag_pairs import BagPairs, BagSource
 from radar_camera_ssl.learning.objectives.two_stream import TwoStream
 from radar_camera_ssl.model_metadata import CameraInput, Grid
-from radar_camera_ssl.sensors.camera import decode_image, resize_image
+from radar_camera_ssl.sensors.camera_image import CameraImage, resize_image
 from radar_camera_ssl.sensors.geometry import Intrinsics, transform_chain
 from radar_camera_ssl.sensors.radar_cube import CubeAxes, decode_cube
 from radar_camera_ssl.sensors.radar_points import RadarPoints, decode_points
@@ -159,7 +159,7 @@ def frames_of(bag: Path) -> Iterator[tuple[Any, NDArray[np.uint8], RadarFrame]]:
         for pair, points, cube in pairs:
             if cube is not None:
                 frame = RadarFrame(**vars(decode_points(points, FIELDS)), cube=decode_cube(cube))
-                yield pair, decode_image(pair.image), frame
+                yield pair, CameraImage(pair.image), frame
 
 
 def evaluate(model: Any, bags: Sequence[Path]) -> dict[str, Any]:

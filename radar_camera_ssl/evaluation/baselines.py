@@ -69,8 +69,12 @@ def centre(count: int, image_size: tuple[int, int], grid: tuple[int, int]) -> An
     return Answer(heatmap, np.repeat(middle, count, axis=0))
 
 
-def image_only(image: NDArray[np.uint8], count: int, grid: tuple[int, int]) -> Answer:
+def image_only(
+    image: NDArray[np.uint8], count: int, image_size: tuple[int, int], grid: tuple[int, int]
+) -> Answer:
     """What stands out of the image, without any radar: spectral residual saliency.
+
+    image: (H, W, 3) uint8 BGR of any size of at least 64x64; image_size: that of the camera.
 
     Source: Hou and Zhang, "Saliency detection: a spectral residual approach", CVPR 2007.
     """
@@ -85,8 +89,7 @@ def image_only(image: NDArray[np.uint8], count: int, grid: tuple[int, int]) -> A
     heatmap: NDArray[np.float32] = np.array(at_grid, np.float32)
     heatmap /= max(float(heatmap.max()), 1e-12)
     row, column = np.unravel_index(int(np.argmax(heatmap)), grid)
-    height, width = image.shape[:2]
-    peak = cell_centre(int(row), int(column), (height, width), grid)
+    peak = cell_centre(int(row), int(column), image_size, grid)
     return Answer(heatmap, np.repeat(peak[None], count, axis=0))
 
 

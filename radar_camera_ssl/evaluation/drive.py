@@ -28,6 +28,7 @@ from radar_camera_ssl.evaluation.scoring import (
 from radar_camera_ssl.evaluation.windows import WindowProbe
 from radar_camera_ssl.inference.model import Correspondence, CorrespondenceModel
 from radar_camera_ssl.model_metadata import CubeInput
+from radar_camera_ssl.sensors.camera_image import ImageLike, resize_image
 from radar_camera_ssl.sensors.ego_speed import MOVED_M, Odometer
 from radar_camera_ssl.sensors.geometry import Intrinsics
 from radar_camera_ssl.sensors.radar_points import RadarPoints
@@ -90,16 +91,15 @@ class DriveEvaluation:
             self._infer, self.figures.blocks, self._other_drive, np.random.default_rng([seed, 1])
         )
         camera = model.metadata.camera
-        self._retrieval = RetrievalProbe(
-            self._infer, self.figures.blocks, (camera.height, camera.width)
-        )
+        self._input_size = (camera.height, camera.width)
+        self._retrieval = RetrievalProbe(self._infer, self.figures.blocks, self._input_size)
         self._picker = MomentPicker(name)
         self._first: int | None = None
 
     def add(
         self,
         stamp: int,
-        image: NDArray[np.uint8],
+        image: ImageLike,
         radar: RadarFrame,
         truth: FrameTruth | None,
         correspondence: Correspondence | None = None,
@@ -162,10 +162,10 @@ class DriveEvaluation:
         """Why figures that need no ground truth cannot be had from this drive, by their keys."""
         return {**self._windows.missing(), **self._retrieval.missing()}
 
-    def _infer(self, image: NDArray[np.uint8], radar: RadarFrame) -> Correspondence:
+    def _infer(self, image: ImageLike, radar: RadarFrame) -> Correspondence:
         return self._model.infer(image, radar, self._intrinsics)
 
-    def _margin(self, image: NDArray[np.uint8]) -> tuple[float, float]:
+    def _margin(self, image: ImageLike) -> tuple[float, float]:
         return image.shape[1] / self._grid[1], image.shape[0] / self._grid[0]
 
     def _count_places(self, returns: RadarPoints, score: FrameScore) -> None:
@@ -175,13 +175,14 @@ class DriveEvaluation:
             self.figures.by_azimuth.add(azimuth, score.pointing)
 
     def _score_framewise(
-        self, scorer: _Scorer, image: NDArray[np.uint8], correspondence: Correspondence
+        self, scorer: _Scorer, image: ImageLike, correspondence: Correspondence
     ) -> None:
         """Score the baselines that cost no inference: on every frame."""
         returns, size = correspondence.returns, (image.shape[0], image.shape[1])
         count, tallies = len(returns), self.figures.baselines
         scorer.score(tallies['centre'], baselines.centre(count, size, self._grid))
-        scorer.score(tallies['image_only'], baselines.image_only(image, count, self._grid))
+        seen = resize_image(image, *self._input_size)
+        scorer.score(tallies['image_only'], baselines.image_only(seen, count, size, self._grid))
         prior = getattr(correspondence, 'prior_pixel', None)
         scorer.score(
             tallies['radar_only'],
@@ -194,7 +195,7 @@ class DriveEvaluation:
         tally: Tally,
         stamp: int,
         way_m: float,
-        image: NDArray[np.uint8],
+        image: ImageLike,
         scorer: _Scorer | None,
         correspondence: Correspondence,
     ) -> None:
@@ -240,7 +241,7 @@ class DriveEvaluation:
     def _score_swapped(
         self,
         scorer: _Scorer | None,
-        image: NDArray[np.uint8],
+        image: ImageLike,
         swapped: Correspondence,
         other: _Moment,
         count: int,

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from radar_camera_ssl.evaluation import histograms
 from radar_camera_ssl.evaluation.scoring import FrameScore
 from radar_camera_ssl.inference.model import Correspondence
 from radar_camera_ssl.inference.overlay import GHOST_BELOW, draw_overlay
 from radar_camera_ssl.sensors.camera import encode_jpeg
+from radar_camera_ssl.sensors.camera_image import ImageLike
 
 EACH = 10
 """So many of the best, and of the worst."""
@@ -81,7 +81,7 @@ class Moments:
 class _Candidate:
     time_s: float
     value: float
-    image: NDArray[np.uint8]
+    image: ImageLike
     correspondence: Correspondence
     frame: FrameScore | None
     score: float | None
@@ -107,7 +107,7 @@ class MomentPicker:
     def add(
         self,
         time_s: float,
-        image: NDArray[np.uint8],
+        image: ImageLike,
         correspondence: Correspondence,
         frame: FrameScore | None,
     ) -> None:

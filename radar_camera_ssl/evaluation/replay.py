@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from radar_camera_ssl.evaluation import histograms
 from radar_camera_ssl.inference.model import Correspondence, CorrespondenceModel, ModelError
 from radar_camera_ssl.inference.radar_frames import RadarFrame, decode_radar
-from radar_camera_ssl.sensors.camera import decode_image
+from radar_camera_ssl.sensors.camera_image import CameraImage, ImageLike
 from radar_camera_ssl.sensors.errors import SensorDataError
 from radar_camera_ssl.sensors.geometry import Intrinsics
 from radar_camera_ssl.sensors.radar_points import RadarPoints
@@ -35,13 +35,13 @@ STAGES = ('decode', 'infer')
 class ReplayFrame:
     """One pair and the model's answer to it.
 
-    image: (H, W, 3) uint8 BGR as recorded. radar: the returns or the cube, decoded, and as it was
+    image: as recorded. radar: the returns or the cube, decoded, and as it was
     in radar_message. Stamps in ns; image_time and radar_time are when the bag has the messages.
     """
 
     image_stamp: int
     radar_stamp: int
-    image: NDArray[np.uint8]
+    image: ImageLike
     radar: RadarFrame
     correspondence: Correspondence
     image_frame_id: str
@@ -114,7 +114,8 @@ class Replay:
         self.gap_ms += histograms.magnitude_counts([abs(pair.gap_s) * 1e3])
         start = time.perf_counter()
         try:
-            image = decode_image(pair.image)
+            image = CameraImage(pair.image)
+            self._model.scaled(image)
             radar = decode_radar(pair.radar, self._model.metadata, self._aliases)
             decoded = time.perf_counter()
             correspondence = self._model.infer(image, radar, self._intrinsics)

@@ -12,7 +12,7 @@ from radar_camera_ssl.evaluation.replay import RadarFrame
 from radar_camera_ssl.evaluation.time_blocks import BlockedTally
 from radar_camera_ssl.evaluation.windows import Infer
 from radar_camera_ssl.inference.model import Correspondence
-from radar_camera_ssl.sensors.camera import resize_image
+from radar_camera_ssl.sensors.camera_image import ImageLike, resize_image
 from radar_camera_ssl.sensors.ego_speed import MOVED_M
 
 GALLERY = 16
@@ -61,7 +61,7 @@ class RetrievalProbe:
         self,
         stamp: int,
         way_m: float,
-        image: NDArray[np.uint8],
+        image: ImageLike,
         radar: RadarFrame,
         correspondence: Correspondence,
     ) -> None:

@@ -38,7 +38,7 @@ from radar_camera_ssl.evaluation.rig_search import (
 from radar_camera_ssl.inference.alignment import turned
 from radar_camera_ssl.inference.model import Correspondence
 from radar_camera_ssl.model_metadata import CubeInput, ModelMetadata
-from radar_camera_ssl.sensors.camera import resize_image
+from radar_camera_ssl.sensors.camera_image import resize_image
 from radar_camera_ssl.sensors.ego_speed import Odometer
 from radar_camera_ssl.sensors.radar_cube import CubeAxes
 

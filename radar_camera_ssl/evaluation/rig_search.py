@@ -15,10 +15,11 @@ from radar_camera_ssl.evaluation.perturbed_radar import perturbed
 from radar_camera_ssl.evaluation.replay import RadarFrame
 from radar_camera_ssl.inference.alignment import log_odds
 from radar_camera_ssl.inference.model import Correspondence
+from radar_camera_ssl.sensors.camera_image import ImageLike
 from radar_camera_ssl.sensors.radar_cube import CubeAxes
 
 FloatArray = NDArray[np.float64]
-Infer = Callable[[NDArray[np.uint8], RadarFrame], Correspondence]
+Infer = Callable[[ImageLike, RadarFrame], Correspondence]
 
 YAW, DELAY, ROW = range(3)
 MOST_YAW_RAD = np.deg2rad(10.0)

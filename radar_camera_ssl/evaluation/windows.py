@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from radar_camera_ssl.evaluation import histograms
 from radar_camera_ssl.evaluation.metrics import Tally
@@ -22,6 +21,7 @@ from radar_camera_ssl.evaluation.replay import RadarFrame
 from radar_camera_ssl.evaluation.time_blocks import BlockedTally
 from radar_camera_ssl.inference.alignment import turned, window_agreement, yaw_estimate
 from radar_camera_ssl.inference.model import Correspondence
+from radar_camera_ssl.sensors.camera_image import ImageLike
 from radar_camera_ssl.sensors.ego_speed import MOVED_M
 from radar_camera_ssl.sensors.radar_points import RadarPoints
 
@@ -32,7 +32,7 @@ YAW_RAD = np.deg2rad(2.0)
 # A longer silence of the sensors is a hole in the window.
 _HOLE_S = 1.0
 
-Infer = Callable[[NDArray[np.uint8], RadarFrame], Correspondence]
+Infer = Callable[[ImageLike, RadarFrame], Correspondence]
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class WindowProbe:
         self,
         stamp: int,
         way_m: float,
-        image: NDArray[np.uint8],
+        image: ImageLike,
         radar: RadarFrame,
         correspondence: Correspondence,
     ) -> None:
@@ -150,7 +150,7 @@ class WindowProbe:
         window: _Window,
         stamp: int,
         way_m: float,
-        image: NDArray[np.uint8],
+        image: ImageLike,
         radar: RadarFrame,
         correspondence: Correspondence,
     ) -> None:
@@ -177,7 +177,7 @@ class WindowProbe:
         self,
         window: _Window,
         turn_rad: float,
-        image: NDArray[np.uint8],
+        image: ImageLike,
         radar: RadarPoints,
         correspondence: Correspondence,
     ) -> None:

@@ -20,7 +20,7 @@ from radar_camera_ssl.model_metadata import (
     ModelMetadataError,
     PointsInput,
 )
-from radar_camera_ssl.sensors.camera import resize_image
+from radar_camera_ssl.sensors.camera_image import CameraImage, ImageLike, resize_image
 from radar_camera_ssl.sensors.errors import SensorDataError
 from radar_camera_ssl.sensors.geometry import Intrinsics
 from radar_camera_ssl.sensors.radar_points import RadarPoints
@@ -148,18 +148,16 @@ class CorrespondenceModel:
 
     def infer(
         self,
-        image: NDArray[np.uint8],
+        image: ImageLike,
         radar: RadarPoints | NDArray[np.float32],
         intrinsics: Intrinsics | None = None,
-        scaled: NDArray[np.uint8] | None = None,
     ) -> Correspondence:
         """Answer one pair.
 
-        image: (H, W, 3) uint8 BGR of any size; never modified. scaled: what :meth:`scaled` made
-        of this image, where that is done already. radar: the returns for a points
-        model (none is valid; beyond ``max_returns`` the strongest are kept), (R, A, D) float32 dB
-        for a cube model. intrinsics: of the image given, needed where
-        ``metadata.camera.intrinsics``.
+        image: (H, W, 3) uint8 BGR of any size; never modified. A CameraImage answers as the node
+        does, pixel by pixel. radar: the returns for a points model (none is valid; beyond
+        ``max_returns`` the strongest are kept), (R, A, D) float32 dB for a cube model.
+        intrinsics: of the image given, needed where ``metadata.camera.intrinsics``.
 
         A cube's returns are those the network selected, at most K: positions from range and
         azimuth (z is 0), velocity is their Doppler, ``row`` counts them; rcs is 0 throughout, for
@@ -168,7 +166,7 @@ class CorrespondenceModel:
         Raises SensorDataError (``image_empty``, ``cube_shape``) for input that cannot be used,
         ModelError when the run fails or answers with something that is no answer.
         """
-        feed, returns, dropped = self._feed(image, radar, intrinsics, scaled)
+        feed, returns, dropped = self._feed(image, radar, intrinsics)
         answer = self._run(feed)
         rows: slice | NDArray[np.bool_]
         if returns is None:
@@ -191,18 +189,19 @@ class CorrespondenceModel:
 
     def feed(
         self,
-        image: NDArray[np.uint8],
+        image: ImageLike,
         radar: RadarPoints | NDArray[np.float32],
         intrinsics: Intrinsics | None = None,
     ) -> dict[str, Any]:
         """The input tensors of a pair, by name, with what `infer` takes and raises."""
         return self._feed(image, radar, intrinsics)[0]
 
-    def scaled(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def scaled(self, image: ImageLike) -> NDArray[np.uint8]:
         """The image, (H, W, 3) uint8 BGR, at the size of the model's input, the same memory if it
         has it; raises SensorDataError like :meth:`infer`.
         """
-        _check_image(image)
+        if not isinstance(image, CameraImage):
+            _check_image(image)
         return resize_image(image, self.metadata.camera.height, self.metadata.camera.width)
 
     def end_profile(self) -> Path:
@@ -210,7 +209,7 @@ class CorrespondenceModel:
         return Path(self._session.end_profiling())
 
     def _in_image(
-        self, name: str, pixel: NDArray[np.float32], image: NDArray[np.uint8]
+        self, name: str, pixel: NDArray[np.float32], image: ImageLike
     ) -> NDArray[np.float32]:
         """Pixels (N, 2) of the model's input as pixels of the image given."""
         if not np.isfinite(pixel).all():
@@ -221,14 +220,13 @@ class CorrespondenceModel:
 
     def _feed(
         self,
-        image: NDArray[np.uint8],
+        image: ImageLike,
         radar: object,
         intrinsics: Intrinsics | None,
-        scaled: NDArray[np.uint8] | None = None,
     ) -> tuple[dict[str, Any], RadarPoints | None, int]:
         """Input tensors; the returns in them, None for a cube; how many returns were left out."""
         camera = self.metadata.camera
-        feed: dict[str, Any] = {'image': (self.scaled(image) if scaled is None else scaled)[None]}
+        feed: dict[str, Any] = {'image': self.scaled(image)[None]}
         if camera.intrinsics:
             if intrinsics is None:
                 raise ModelError('the model needs the camera intrinsics', 'camera.intrinsics')

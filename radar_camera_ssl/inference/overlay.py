@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from radar_camera_ssl.sensors.camera_image import ImageLike
+
 from .colour_map import blend, to_levels
 from .legend import Legend, draw_caption, draw_legend
 from .marks import draw_ghost, draw_source
@@ -21,7 +23,7 @@ _CONTOUR_COLOUR = (235, 245, 255)
 
 
 def draw_overlay(
-    image: NDArray[np.uint8],
+    image: ImageLike,
     correspondence: Correspondence,
     *,
     caption: str = '',

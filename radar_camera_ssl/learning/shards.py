@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from radar_camera_ssl.learning.bag_pairs import BagPairs, BagSource
 from radar_camera_ssl.learning.drives import POINT_FIELDS, SCHEMA
-from radar_camera_ssl.sensors.camera import decode_image, resize_image
+from radar_camera_ssl.sensors.camera_image import CameraImage
 from radar_camera_ssl.sensors.ego_speed import drive_speeds, ego_speed, ego_speed_of_cube
 from radar_camera_ssl.sensors.errors import SensorDataError
 from radar_camera_ssl.sensors.pairing import Pair
@@ -194,7 +194,7 @@ def _members(
 ) -> dict[str, bytes]:
     """The members of a pair; appends its speed. SensorDataError where it is to be dropped."""
     form = settings.form
-    image = resize_image(decode_image(pair.image), form.height, form.width)
+    image = CameraImage(pair.image).scaled(form.height, form.width)
     stamps = {'image': pair.image_stamp, 'radar': pair.radar_stamp, 'gap_s': pair.gap_s}
     members = {'jpg': _jpeg(image), 'json': json.dumps(stamps).encode()}
     speed = float('nan')

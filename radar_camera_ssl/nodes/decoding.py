@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from radar_camera_ssl.sensors.camera import decode_image
+from radar_camera_ssl.sensors.camera_image import CameraImage
 from radar_camera_ssl.sensors.errors import SensorDataError
 from radar_camera_ssl.sensors.radar_cube import decode_cube
 from radar_camera_ssl.sensors.radar_points import RadarPoints, decode_points, decode_radar_scan
@@ -20,14 +20,14 @@ from .parameters import Settings, radar_field_aliases
 if TYPE_CHECKING:
     from radar_camera_ssl.model_metadata import CubeInput, PointsInput
 
-ImageDecoder = Callable[[Any], NDArray[np.uint8]]
+ImageDecoder = Callable[[Any], CameraImage]
 RadarDecoder = Callable[[Any], 'RadarPoints | NDArray[np.float32]']
 
 
 def image_decoder(settings: Settings) -> ImageDecoder:
     """Return the decoder of images; raises MissingPackageError without a wanted cv_bridge."""
     if settings.image_conversion == 'builtin':
-        return decode_image
+        return CameraImage
     bridge = optional_packages.cv_bridge().CvBridge()
     convert = (
         bridge.compressed_imgmsg_to_cv2
@@ -44,7 +44,7 @@ def image_decoder(settings: Settings) -> ImageDecoder:
             raise SensorDataError('image_empty', 'cv_bridge found no pixels')
         return image
 
-    return decode
+    return lambda msg: CameraImage(msg, decode)
 
 
 def radar_decoder(settings: Settings, radar: PointsInput | CubeInput) -> RadarDecoder:

@@ -13,6 +13,7 @@ from rclpy.lifecycle.publisher import LifecyclePublisher
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from radar_camera_ssl.inference.overlay import draw_overlay
+from radar_camera_ssl.sensors.camera_image import CameraImage
 
 from . import conversions, qos
 from .parameters import Settings
@@ -28,6 +29,7 @@ TOPICS = {
     'overlay/compressed': ('~/output/overlay/compressed', CompressedImage),
     'reflections': ('~/output/reflections', PointCloud2),
 }
+OVERLAYS = ('overlay', 'overlay/compressed')
 
 
 class Outputs:
@@ -67,7 +69,7 @@ class Outputs:
         self,
         radar: Any,
         image_message: Any,
-        image: NDArray[np.uint8],
+        image: CameraImage,
         correspondence: Correspondence,
     ) -> None:
         """Publish what one pair gave: stamps and frames are the sensors', never `now`."""
@@ -82,19 +84,17 @@ class Outputs:
                 info, heatmap.shape[1], heatmap.shape[0], header
             )
         messages['reflections'] = conversions.reflections_message(correspondence, radar)
+        wanted = [name for name in OVERLAYS if self._publishers[name].get_subscription_count() > 0]
+        pixels = np.asarray(image) if wanted else None
         for name, message in messages.items():
             self._publishers[name].publish(message)
-        self._publish_overlay(image, correspondence, header)
+        if pixels is not None:
+            self._publish_overlay(wanted, draw_overlay(pixels, correspondence), header)
 
-    def _publish_overlay(
-        self, image: NDArray[np.uint8], correspondence: Correspondence, header: Any
-    ) -> None:
-        raw, compressed = (self._publishers[name] for name in ('overlay', 'overlay/compressed'))
-        wanted = [p for p in (raw, compressed) if p.get_subscription_count() > 0]
-        if not wanted:
-            return
-        overlay = draw_overlay(image, correspondence)
-        if raw in wanted:
-            raw.publish(conversions.image_message(overlay, 'bgr8', header))
-        if compressed in wanted:
-            compressed.publish(conversions.compressed_message(overlay, header))
+    def _publish_overlay(self, wanted: list[str], overlay: NDArray[np.uint8], header: Any) -> None:
+        if 'overlay' in wanted:
+            message = conversions.image_message(overlay, 'bgr8', header)
+            self._publishers['overlay'].publish(message)
+        if 'overlay/compressed' in wanted:
+            message = conversions.compressed_message(overlay, header)
+            self._publishers['overlay/compressed'].publish(message)

@@ -9,12 +9,11 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from radar_camera_ssl.inference.errors import ModelError
+from radar_camera_ssl.sensors.camera_image import CameraImage
 from radar_camera_ssl.sensors.errors import SensorDataError
 from radar_camera_ssl.sensors.geometry import decode_camera_info
 
@@ -236,14 +235,14 @@ class ReflectionHeatmapNode(LifecycleNode):
         assert self._session is not None
         model = self._session.model
         if not model.metadata.camera.intrinsics:
-            return model.infer(pair.image, pair.radar, None, pair.scaled)
+            return model.infer(pair.image, pair.radar)
         info = self._inputs.camera_info if self._inputs is not None else None
         if info is None:
             raise SensorDataError('camera_info_missing', 'the model needs a valid camera_info')
-        return model.infer(pair.image, pair.radar, decode_camera_info(info), pair.scaled)
+        return model.infer(pair.image, pair.radar, decode_camera_info(info))
 
     def _publish(
-        self, radar: Any, image_message: Any, image: NDArray[np.uint8], result: Correspondence
+        self, radar: Any, image_message: Any, image: CameraImage, result: Correspondence
     ) -> None:
         assert self._session is not None
         assert self._outputs is not None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from radar_camera_ssl.sensors.camera_image import CameraImage
 from radar_camera_ssl.sensors.errors import SensorDataError
 from radar_camera_ssl.sensors.pairing import Pair
 from radar_camera_ssl.sensors.radar_points import RadarPoints
@@ -34,10 +35,10 @@ FIELD_MISSING = 'points_field_missing'
 
 @dataclass(frozen=True)
 class Decoded:
-    """A pair as arrays: the image as it came and at the size of the model's input."""
+    """A pair decoded: the image, and its pixels at the size of the model's input."""
 
     radar: RadarPoints | NDArray[np.float32]
-    image: NDArray[np.uint8]
+    image: CameraImage
     scaled: NDArray[np.uint8]
 
 
@@ -47,11 +48,11 @@ class Stages:
 
     decode_radar: RadarDecoder
     decode_image: ImageDecoder
-    scale: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+    scale: Callable[[CameraImage], NDArray[np.uint8]]
     """Makes the model's input of a decoded image."""
     infer: Callable[[Decoded], Correspondence]
-    publish: Callable[[Any, Any, NDArray[np.uint8], Correspondence], None]
-    """Called with radar message, image message, decoded image and result."""
+    publish: Callable[[Any, Any, CameraImage, Correspondence], None]
+    """Called with radar message, image message, image and result."""
 
 
 class PairWorker:
@@ -138,4 +139,4 @@ class PairWorker:
         self._monitor.latency('total', time.monotonic() - ready_since(pair))
         self._monitor.published(pair.gap_s, result.returns_dropped)
         # Nobody waits for what follows: the heatmap is out.
-        self._watch.add(pair.radar_stamp, decoded.image, decoded.radar, result)
+        self._watch.add(pair.radar_stamp, decoded.scaled, decoded.radar, result)

@@ -29,7 +29,7 @@ from radar_camera_ssl.inference.errors import ModelError
 from radar_camera_ssl.inference.model import CorrespondenceModel
 from radar_camera_ssl.inference.radar_frames import decode_radar
 from radar_camera_ssl.model_metadata import METADATA_KEY
-from radar_camera_ssl.sensors.camera import decode_image, resize_image
+from radar_camera_ssl.sensors.camera_image import CameraImage
 from radar_camera_ssl.sensors.errors import SensorDataError
 from radar_camera_ssl.sensors.recording import Recording, RecordingError, read_pairs
 
@@ -171,7 +171,7 @@ def read_frames(
                 try:
                     radar = decode_radar(pair.radar, model.metadata, source.aliases)
                     # As small as the model sees it: many are held at once.
-                    image = resize_image(decode_image(pair.image), camera.height, camera.width)
+                    image = CameraImage(pair.image).scaled(camera.height, camera.width)
                 except SensorDataError:
                     continue
                 frame = image, radar, intrinsics

@@ -33,6 +33,7 @@ class Encoding:
 # A compressed image of more is none of a camera on a vehicle but a damaged header.
 MAX_PIXELS = 2**26
 
+JPEG_START = b'\xff\xd8'
 # What image_transport calls a JPEG of a colour image.
 JPEG_FORMAT = 'bgr8; jpeg compressed bgr8'
 
@@ -67,6 +68,15 @@ ENCODINGS: dict[str, Encoding] = {
 }
 
 
+# What a JPEG's sides can be divided by while it is decoded: its blocks are of 8x8.
+JPEG_READING: dict[int, int] = {
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
+
+
 def decode_image(msg: Any) -> NDArray[np.uint8]:
     """Decode an Image or CompressedImage to (H, W, 3) uint8 BGR.
 
@@ -78,7 +88,26 @@ def decode_image(msg: Any) -> NDArray[np.uint8]:
     Raises SensorDataError with reason `image_empty`, `image_truncated`, `image_encoding` or
     `image_corrupt`.
     """
-    return _decode_compressed(msg) if hasattr(msg, 'format') else _decode_raw(msg)
+    return _decode_compressed(msg, 1) if hasattr(msg, 'format') else _decode_raw(msg)
+
+
+def jpeg_size(msg: Any) -> tuple[int, int] | None:
+    """Height and width that a CompressedImage's JPEG tells; None where the message is none."""
+    if not hasattr(msg, 'format'):
+        return None
+    data = np.frombuffer(msg.data, np.uint8).data
+    size = _jpeg_size(data) if data[:2] == JPEG_START else b''
+    return (int.from_bytes(size[:2], 'big'), int.from_bytes(size[2:], 'big')) if size else None
+
+
+def decode_jpeg(msg: Any, divisor: int) -> NDArray[np.uint8]:
+    """Decode a CompressedImage's JPEG to (H / divisor, W / divisor, 3) uint8 BGR.
+
+    `divisor` is one of JPEG_READING that divides both sides. Where it is more than 1, the highest
+    frequencies of each block are left out, which takes less time than to decode and scale them.
+    Raises SensorDataError as `decode_image` does.
+    """
+    return _decode_compressed(msg, divisor)
 
 
 def encode_jpeg(image: NDArray[np.uint8], quality: int = 90) -> NDArray[np.uint8]:
@@ -93,29 +122,6 @@ def encode_jpeg(image: NDArray[np.uint8], quality: int = 90) -> NDArray[np.uint8
     if not encoded:
         raise ValueError(f'image of shape {image.shape} cannot be encoded as JPEG')
     return np.asarray(data, np.uint8).reshape(-1)
-
-
-def resize_image(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Resize (H, W, C) uint8 to `height` x `width`, C-contiguous; the same array if it is so.
-
-    Means of 2x2 as long as both sides stay large enough (the one area average for which OpenCV
-    has vector code: at 1920x1080 it takes a fifth of the time of one step), then bilinear; area
-    averages where a side still shrinks by more than two. Pixel centres follow
-    u' = (u + 0.5) * W'/W - 0.5.
-    """
-    while all(
-        size >= 2 * wanted and size % 2 == 0
-        for size, wanted in zip(image.shape[:2], (height, width), strict=True)
-    ):
-        half = image.shape[1] // 2, image.shape[0] // 2
-        image = np.asarray(cv2.resize(image, half, interpolation=cv2.INTER_AREA), np.uint8)
-    if image.shape[:2] == (height, width):
-        return np.ascontiguousarray(image)
-    shrinks = height <= image.shape[0] and width <= image.shape[1]
-    by_more_than_two = image.shape[0] > 2 * height or image.shape[1] > 2 * width
-    average = shrinks and by_more_than_two
-    interpolation = cv2.INTER_AREA if average else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, (width, height), interpolation=interpolation), np.uint8)
 
 
 def _decode_raw(msg: Any) -> NDArray[np.uint8]:
@@ -148,7 +154,7 @@ def _decode_raw(msg: Any) -> NDArray[np.uint8]:
     return np.asarray(bgr, np.uint8)
 
 
-def _decode_compressed(msg: Any) -> NDArray[np.uint8]:
+def _decode_compressed(msg: Any, divisor: int) -> NDArray[np.uint8]:
     if 'compressedDepth' in msg.format:
         raise SensorDataError('image_encoding', f'{msg.format!r} is a depth image')
     data = np.frombuffer(msg.data, np.uint8)
@@ -157,7 +163,7 @@ def _decode_compressed(msg: Any) -> NDArray[np.uint8]:
     _check_complete(data, msg.format)
     _check_size(data.data, msg.format)
     # The calibration belongs to the pixels as stored: an EXIF orientation must not turn them.
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    flags = JPEG_READING[divisor] | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image = cv2.imdecode(data, flags)
     except cv2.error as error:
@@ -173,7 +179,7 @@ def _check_complete(data: NDArray[np.uint8], label: str) -> None:
     """Refuse a JPEG or PNG whose end is missing: OpenCV fills the rest with grey, silently."""
     # Some cameras fill their buffer up with zeros, some append a few bytes of their own.
     tail = data.tobytes().rstrip(b'\0')[-4096:]
-    if data[:2].tobytes() == b'\xff\xd8':
+    if data[:2].tobytes() == JPEG_START:
         complete = b'\xff\xd9' in tail
     elif data[:8].tobytes() == b'\x89PNG\r\n\x1a\n':
         complete = b'IEND' in tail
@@ -190,7 +196,7 @@ def _check_size(data: memoryview, label: str) -> None:
 
     OpenCV believes it, and takes gigabytes and many seconds for a damaged one of a few bytes.
     """
-    if data[:2] == b'\xff\xd8':
+    if data[:2] == JPEG_START:
         size = _jpeg_size(data)
     elif data[:8] == b'\x89PNG\r\n\x1a\n':
         size = data[16:24]

@@ -9,6 +9,7 @@ from radar_camera_ssl.evaluation import baselines
 from radar_camera_ssl.evaluation.ground_truth import FrameTruth
 from radar_camera_ssl.evaluation.metrics import Tally
 from radar_camera_ssl.evaluation.scoring import Answer, on_source, raster_shape, sources_at_raster
+from radar_camera_ssl.sensors.camera_image import resize_image
 from radar_camera_ssl.sensors.geometry import Intrinsics
 from radar_camera_ssl.sensors.radar_points import RadarPoints
 
@@ -97,7 +98,7 @@ def test_saliency_finds_what_stands_out() -> None:
     rng = np.random.default_rng(0)
     image = rng.integers(90, 110, (*SIZE, 3), dtype=np.uint8)
     image[100:120, 240:260] = 255
-    answer = baselines.image_only(image, 3, GRID)
+    answer = baselines.image_only(resize_image(image, 120, 160), 3, SIZE, GRID)
     assert answer.pixel is not None
     assert answer.pixel.shape == (3, 2)
     assert answer.pixel[0] == pytest.approx([250, 110], abs=24)

@@ -123,7 +123,7 @@ def test_a_frame_without_returns_has_no_points(
     path = tmp_path / 'answers.rrd'
     with RerunRecording(path, 'drive', RecordedRig()) as answers:
         for frame in frames:
-            answers.add(frame, encode_jpeg(frame.image))
+            answers.add(frame, encode_jpeg(np.asarray(frame.image)))
     rows, _ = read(path)
     assert len(rows[RETURNS, frames[0].image_stamp]['Points3D:positions']) > 0
     for entity, column in ((RETURNS, 'Points3D:positions'), (PIXELS, 'Points2D:positions')):

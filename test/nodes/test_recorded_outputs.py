@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from bags import row, write_bag
 from rclpy.serialization import serialize_message
 from ros_graph import Rig, camera_info_message, cloud_message, image_message, wait_until
@@ -18,7 +19,9 @@ from radar_camera_ssl.evaluation.drive_run import DriveJob, EvaluationOptions, e
 from radar_camera_ssl.evaluation.outputs import OutputOptions
 from radar_camera_ssl.evaluation.progress import DriveProgress
 from radar_camera_ssl.inference.model import CorrespondenceModel
+from radar_camera_ssl.nodes.conversions import compressed_message
 from radar_camera_ssl.nodes.output_recorder import type_name
+from radar_camera_ssl.sensors.camera import decode_image
 from radar_camera_ssl.sensors.messages import typestore
 from radar_camera_ssl.sensors.recording import Recording
 
@@ -63,13 +66,19 @@ def plain(value: Any) -> Any:
     return [plain(member) for member in value] if isinstance(value, list) else value
 
 
+@pytest.mark.parametrize(
+    ('transport', 'topic'),
+    [('raw', '/camera/image_raw'), ('compressed', '/camera/image_raw/jpeg')],
+)
 def test_what_is_recorded_is_what_the_node_publishes(
-    make_rig: Callable[..., Rig], tiny_model: Path, tmp_path: Path
+    make_rig: Callable[..., Rig], tiny_model: Path, tmp_path: Path, transport: str, topic: str
 ) -> None:
     stamps = [SECOND + i * SECOND // 10 for i in range(3)]
     images = [image_message(stamp, 480, 640, seed=i) for i, stamp in enumerate(stamps)]
+    if transport == 'compressed':
+        images = [compressed_message(decode_image(image), image.header) for image in images]
     info = camera_info_message(SECOND, 480, 640)
-    rig = make_rig()
+    rig = make_rig(image_transport=transport)
     rig.bring_up()
     heard = {topic: rig.hear(topic, kind) for topic, (kind, _) in OUTPUTS.items()}
     rig.talk('input/camera_info', CameraInfo).publish(info)
@@ -77,7 +86,7 @@ def test_what_is_recorded_is_what_the_node_publishes(
     rows = [row('/camera/camera_info', SECOND, info)]
     for stamp, image, cloud in zip(stamps, images, clouds(stamps), strict=True):
         rig.pair(stamp, cloud, image)
-        rows.append(row('/camera/image_raw', stamp, image))
+        rows.append(row(topic, stamp, image))
         rows.append(row('/radar/points', stamp + 5_000_000, cloud))
     wait_until(
         lambda: all(len(messages) == 3 for messages in heard.values()),
@@ -90,9 +99,9 @@ def test_what_is_recorded_is_what_the_node_publishes(
     evaluate_drive(job, CorrespondenceModel.load(tiny_model), DriveProgress(lambda *told: None))
     recorded: dict[str, list[Any]] = {topic: [] for _, topic in OUTPUTS.values()}
     with Recording(tmp_path / 'part' / 'recorded' / 'bag') as recording:
-        for topic, _, msg in recording.messages(recording.topics):
-            recorded[topic].append(msg)
-    for output, (kind, topic) in OUTPUTS.items():
-        for published, kept in zip(heard[output], recorded[topic], strict=True):
+        for name, _, msg in recording.messages(recording.topics):
+            recorded[name].append(msg)
+    for output, (kind, name) in OUTPUTS.items():
+        for published, kept in zip(heard[output], recorded[name], strict=True):
             data = serialize_message(published)
-            assert plain(kept) == plain(typestore.deserialize_cdr(data, type_name(kind))), topic
+            assert plain(kept) == plain(typestore.deserialize_cdr(data, type_name(kind))), name

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sensor_messages import smooth_image
 
-from radar_camera_ssl.sensors.camera import ENCODINGS, decode_image, resize_image
+from radar_camera_ssl.sensors.camera import ENCODINGS, decode_image
 from radar_camera_ssl.sensors.errors import SensorDataError
 
 RNG = np.random.default_rng(0)
@@ -206,50 +206,3 @@ def test_any_header_gives_an_image_or_a_reason(
     except SensorDataError as error:
         reason = error.reason
     assert reason in ('', 'image_empty', 'image_truncated', 'image_encoding', 'image_corrupt')
-
-
-def test_resize_keeps_an_image_of_the_right_size() -> None:
-    image = RNG.integers(0, 256, (24, 32, 3), np.uint8)
-    assert resize_image(image, 24, 32) is image
-    sheared = np.zeros((24, 40, 3), np.uint8)[:, :32]
-    assert resize_image(sheared, 24, 32).flags.c_contiguous
-
-
-def test_resize_averages_where_it_shrinks() -> None:
-    checkers = np.zeros((24, 32, 3), np.uint8)
-    checkers[::2, ::2] = checkers[1::2, 1::2] = 200
-    assert (resize_image(checkers, 12, 16) == 100).all()
-    assert resize_image(checkers, 48, 64).shape == (48, 64, 3)
-    assert resize_image(checkers, 48, 16).dtype == np.uint8
-
-
-@pytest.mark.parametrize('width', [32, 40, 48, 63, 72, 100])
-def test_resize_keeps_pixel_centres(width: int) -> None:
-    """u' = (u + 0.5) * W'/W - 0.5, the convention of Intrinsics.scaled."""
-    ramp = np.repeat(np.arange(0, 2 * width, 2, dtype=np.uint8)[None, :, None], 24, 0)
-    small = resize_image(np.repeat(ramp, 3, 2), 12, 16)[0, :, 0]
-    centres = (np.arange(16) + 0.5) * width / 16 - 0.5
-    np.testing.assert_allclose(small, 2 * centres, atol=1.01)
-
-
-def test_an_image_of_the_training_s_size_is_scaled_by_the_area_average_it_always_was() -> None:
-    image = RNG.integers(0, 256, (480, 640, 3), np.uint8)
-    wanted = cv2.resize(image, (320, 240), interpolation=cv2.INTER_AREA)
-    np.testing.assert_array_equal(resize_image(image, 240, 320), wanted)
-
-
-@given(st.integers(24, 300), st.integers(32, 300))
-def test_resize_is_an_average_of_what_each_pixel_covers(height: int, width: int) -> None:
-    coarse = np.random.default_rng(0).integers(0, 256, (4, 4, 3), np.uint8)
-    smooth = cv2.resize(coarse, (width, height))
-    wanted = cv2.resize(smooth, (32, 24), interpolation=cv2.INTER_AREA).astype(int)
-    small = resize_image(smooth, 24, 32)
-    assert small.shape == (24, 32, 3)
-    assert small.flags.c_contiguous
-    assert np.abs(small - wanted).mean() < 1.5
-
-
-def test_resize_lets_no_pattern_through_that_is_finer_than_its_pixels() -> None:
-    lines = np.zeros((720, 1280, 3), np.uint8)
-    lines[:, ::2] = 200
-    assert np.ptp(resize_image(lines, 240, 320)) <= 1
