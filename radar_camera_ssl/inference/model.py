@@ -179,7 +179,7 @@ class CorrespondenceModel:
             heatmap=_likelihood('heatmap', answer['heatmap']),
             likelihood=_likelihood('likelihood', answer['likelihood'][rows]),
             pixel=self._in_image('pixel', answer['pixel'][rows], image),
-            agreement=float(_likelihood('agreement', np.atleast_1d(answer['agreement']))[0]),
+            agreement=float(_likelihood('agreement', answer['agreement'])),
             returns=returns,
             returns_dropped=dropped,
             prior_pixel=None
@@ -342,10 +342,12 @@ def _polar_returns(polar: NDArray[np.float32]) -> RadarPoints:
 
 
 def _likelihood(name: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
-    if not np.isfinite(values).all():
+    if not values.size:
+        return values
+    # Either is NaN where a value is.
+    low, high = values.min(), values.max()
+    if not (np.isfinite(low) and np.isfinite(high)):
         raise ModelError(f'output {name} is not finite', f'output {name}')
-    if values.size and (values.min() < -_TOLERANCE or values.max() > 1 + _TOLERANCE):
-        raise ModelError(
-            f'output {name} leaves [0, 1]: [{values.min():g}, {values.max():g}]', f'output {name}'
-        )
-    return np.clip(values, 0, 1)
+    if low < -_TOLERANCE or high > 1 + _TOLERANCE:
+        raise ModelError(f'output {name} leaves [0, 1]: [{low:g}, {high:g}]', f'output {name}')
+    return values if low >= 0 and high <= 1 else values.clip(0, 1)

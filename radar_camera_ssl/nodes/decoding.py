@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from radar_camera_ssl.model_metadata import CubeInput, PointsInput
 
 ImageDecoder = Callable[[Any], CameraImage]
-RadarDecoder = Callable[[Any], 'RadarPoints | NDArray[np.float32]']
+RadarContent = RadarPoints | NDArray[np.float32]
+RadarDecoder = Callable[[Any], RadarContent]
 
 
 def image_decoder(settings: Settings) -> ImageDecoder:

@@ -40,14 +40,18 @@ class Inputs:
         node: LifecycleNode,
         settings: Callable[[], Settings],
         intake: Intake,
+        radar_waits: Callable[[Any], None],
         mismatches: QosMismatches,
         warn: Callable[[str, str], None],
     ) -> None:
         """Prepare; `settings()` are the present ones.
 
+        `radar_waits(message)` is told of each radar frame whose image is still to come.
+
         Raises MissingPackageError where the radar's message type is not installed.
         """
         self._node, self._settings, self._intake = node, settings, intake
+        self._radar_waits = radar_waits
         self._mismatches, self._warn = mismatches, warn
         self._meters = {**intake.meters, 'camera_info': InputMeter()}
         image_type = CompressedImage if settings().image_transport == 'compressed' else Image
@@ -91,16 +95,15 @@ class Inputs:
             self._node.destroy_subscription(subscription)
 
     def _on_sensor(self, name: str, msg: Any) -> None:
-        # The executor may hold a message of a subscription that is gone.
-        if name in self._subscriptions and self._intake.take(
-            name,
-            msg,
-            stamp_ns(msg.header.stamp),
-            self._node.get_clock().now().nanoseconds,
-            self._settings().stamp_tolerance,
-        ):
+        if name not in self._subscriptions:
+            # The executor may hold a message of a subscription that is gone.
+            return
+        stamp, now = stamp_ns(msg.header.stamp), self._node.get_clock().now().nanoseconds
+        if self._intake.take(name, msg, stamp, now, self._settings().stamp_tolerance):
             # The worker is awake but for the interpreter, which this thread would hold for longer.
             time.sleep(HANDOVER_S)
+        elif name == 'radar':
+            self._radar_waits(msg)
 
     def _on_camera_info(self, msg: CameraInfo) -> None:
         self._meters['camera_info'].arrived(time.monotonic(), stamp_ns(msg.header.stamp))

@@ -117,6 +117,12 @@ class PairQueue(Generic[Item]):
             self._closed = False
 
     @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits and nothing is in work."""
+        with self._changed:
+            return not self._items and not self._in_work
+
+    @property
     def counts(self) -> QueueCounts:
         """The account now."""
         with self._changed:

@@ -112,7 +112,14 @@ class ReflectionHeatmapNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model and build everything; a FAILURE, with its reason, changes nothing."""
         session = open_session(self._settings(), self._warn)
-        inputs = Inputs(self, self._settings, session.intake, self._mismatches, self._warn)
+        inputs = Inputs(
+            self,
+            self._settings,
+            session.intake,
+            session.decode_radar.waits,
+            self._mismatches,
+            self._warn,
+        )
         self._outputs = Outputs(self, self._settings, lambda: inputs.camera_info, self._mismatches)
         self._session, self._inputs = session, inputs
         self._failure = self._fatal = ''

@@ -17,11 +17,12 @@ from radar_camera_ssl.resources import model_path
 from radar_camera_ssl.sensors.pairing import Pair
 
 from .agreement_watch import AgreementWatch
-from .decoding import ImageDecoder, RadarDecoder, image_decoder, radar_decoder
+from .decoding import ImageDecoder, image_decoder, radar_decoder
 from .intake import Intake
 from .monitor import WorkerMonitor
 from .pair_queue import PairQueue
 from .parameters import Settings
+from .radar_ahead import RadarAhead
 from .recent_counts import RecentCounts
 from .synchronizers import make_synchronizer
 
@@ -34,7 +35,7 @@ class Session:
     model_facts: dict[str, str]
     """What the diagnostics say about the model."""
     decode_image: ImageDecoder
-    decode_radar: RadarDecoder
+    decode_radar: RadarAhead
     queue: PairQueue[Pair]
     intake: Intake
     monitor: WorkerMonitor
@@ -65,7 +66,7 @@ def open_session(settings: Settings, on_drop: Callable[[str, str], None]) -> Ses
         model=model,
         model_facts=_facts(model, Path(path)),
         decode_image=image_decoder(settings),
-        decode_radar=radar_decoder(settings, model.metadata.radar),
+        decode_radar=RadarAhead(radar_decoder(settings, model.metadata.radar), queue),
         queue=queue,
         intake=Intake(make_synchronizer(settings), queue, on_drop),
         monitor=WorkerMonitor(),

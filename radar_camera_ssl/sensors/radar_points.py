@@ -304,17 +304,13 @@ def _checked(
     columns: Mapping[str, NDArray[Any]], needed: Sequence[str], count: int
 ) -> RadarPoints:
     values: NDArray[np.float32] = np.zeros((count, len(RETURN_FIELDS)), np.float32)
-    finite = np.ones(count, bool)
-    for index, name in enumerate(RETURN_FIELDS):
-        if name not in columns:
-            continue
-        with np.errstate(over='ignore'):
-            values[:, index] = columns[name]
-        usable = np.isfinite(values[:, index])
-        if name in needed:
-            finite &= usable
-        else:
-            values[~usable, index] = 0.0
+    with np.errstate(over='ignore'):
+        for index, name in enumerate(RETURN_FIELDS):
+            if name in columns:
+                values[:, index] = columns[name]
+    usable = np.isfinite(values)
+    values[~usable] = 0.0
+    finite = usable[:, [RETURN_FIELDS.index(name) for name in needed]].all(axis=1)
     row = np.flatnonzero(finite).astype(np.int32)
     values = values[row]
     return RadarPoints(
