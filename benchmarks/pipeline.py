@@ -6,7 +6,7 @@
 A simulated drive (1280x720, a radar of points) is serialised in memory and published to an
 unmodified node in its own process, with the parameters and over the transport that are shipped.
 Rivals in turns, on the same inputs: the model's bare `session.run` with ready tensors, alone (the
-limit; right before the node and right after it, for a machine's speed drifts) and beside a process
+limit; in turns with the node's trials, for a machine's speed drifts) and beside a process
 that takes the same images (what the machine has left of it); the node one writes first
 (pipeline_naive.py); a node that answers without looking (pipeline_echo.py: what sending and taking
 alone cost). The bare model runs one after the other, which is the limit of the rate, and at the
@@ -25,7 +25,7 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +36,7 @@ import pipeline_table
 import rclpy
 from numpy.typing import NDArray
 from pairing import Ours, Simulated, Synchronizer
-from pipeline_driver import Driver, Listener, Sent, free_running, triggered, wait_until
+from pipeline_driver import Driver, Event, Listener, Sent, free_running, triggered, wait_until
 from pipeline_inputs import IMAGE_TOPIC, RADAR_TOPIC, Inputs, load
 from soak import LARGE_IMAGES, NODE, usage
 from tqdm import tqdm
@@ -110,8 +110,13 @@ class Bench:
         wait_until(self._answers, f'{subject.name} does not answer', self.process)
 
     def _answers(self) -> bool:
-        self.driver.play(triggered(20.0, 10))
-        return len(self._listener.settle()) > 0
+        return self.answers(triggered(20.0, 10)) > 0
+
+    def answers(self, events: Sequence[Event]) -> int:
+        """Play what is due and count the heatmaps that come of it."""
+        known = len(self._listener.heard())
+        self.driver.play(events)
+        return len(self._listener.settle()) - known
 
     def fixed(self, camera_hz: float, seconds: float) -> dict[str, Any]:
         """Figures at a rate of the camera beside the radar's: ms, MB."""
@@ -276,11 +281,12 @@ def run(
             bar.set_postfix_str(f'{subject.name}, {kind}')
             with ExitStack() as stack:
                 bench = Bench(subject, inputs, stack)
-                figures: dict[str, Any] = {
-                    'at_hz': {f'{hz:g}': bench.fixed(hz, args.seconds) for hz in args.rates}
-                }
-                if subject.managed:
-                    figures['stages'] = bench.stages()
+                figures: dict[str, Any] = {'at_hz': {}}
+                for hz in args.rates:
+                    figures['at_hz'][f'{hz:g}'] = bench.fixed(hz, args.seconds)
+                    if subject.managed:
+                        figures['stages'] = bench.stages()
+                        near.append(limit.alone(args.seconds))
                 bare_hz = near[0]['alone']['rate_hz']
                 if subject.pairing is not None:
                     figures |= bench.peak(1.15 * bare_hz, args.steps)
@@ -305,6 +311,18 @@ def means(several: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, flo
     }
 
 
+def prepare_environment() -> None:
+    """Set what this process and the nodes that it starts need in theirs."""
+    os.environ.setdefault('ROS_DOMAIN_ID', str(1 + os.getpid() % 100))
+    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    for name in ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE'):
+        os.environ.setdefault(name, str(LARGE_IMAGES))
+    # Where `python -m` finds the rivals.
+    paths = [str(Path(__file__).parent), *filter(None, [os.environ.get('PYTHONPATH')])]
+    os.environ['PYTHONPATH'] = os.pathsep.join(paths)
+    keep_large_buffers()
+
+
 def main() -> int:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -318,14 +336,7 @@ def main() -> int:
     args = parser.parse_args()
     args.model = args.model.absolute()
     args.out.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault('ROS_DOMAIN_ID', str(1 + os.getpid() % 100))
-    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-    for name in ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE'):
-        os.environ.setdefault(name, str(LARGE_IMAGES))
-    # Where `python -m` finds the rivals.
-    paths = [str(Path(__file__).parent), *filter(None, [os.environ.get('PYTHONPATH')])]
-    os.environ['PYTHONPATH'] = os.pathsep.join(paths)
-    keep_large_buffers()
+    prepare_environment()
     kept = {kind: load(args.out, kind) for kind in args.inputs}
     runs: list[dict[str, Any]] = []
     per_run = sum(len(subjects(kind, args.model)) for kind in kept)
