@@ -6,7 +6,8 @@
 Prints milliseconds (median and 99th percentile) of one inference with a VGA image, of one
 overlay, and of single stages; then the ratios that decided how the model is run: input and output
 binding against a plain run, spinning threads against sleeping ones, two threads against one,
-scaling by halves against one area average; and a rival model against the model.
+scaling by halves against one area average, a JPEG decoded no further than the model's input needs
+against the whole; and a rival model against the model.
 Ratios are of interleaved runs, so that another load on the machine hits both sides alike. Writes
 out/benchmarks/inference.json.
 """
@@ -33,7 +34,9 @@ from radar_camera_ssl.inference.overlay import draw_overlay
 from radar_camera_ssl.model_metadata import PointsInput
 from radar_camera_ssl.nodes.allocator import keep_large_buffers
 from radar_camera_ssl.resources import default_model_path
-from radar_camera_ssl.sensors.camera_image import resize_image
+from radar_camera_ssl.sensors import messages
+from radar_camera_ssl.sensors.camera import decode_image, encode_jpeg
+from radar_camera_ssl.sensors.camera_image import CameraImage, resize_image
 from radar_camera_ssl.sensors.radar_points import RadarPoints
 
 RETURNS = 30
@@ -87,6 +90,11 @@ def main() -> None:
             partial(resize_image, large, camera.height, camera.width),
             partial(cv2.resize, large, size, interpolation=cv2.INTER_AREA),
         )
+        jpeg = messages.compressed_image(0, 'camera', encode_jpeg(large))
+        rivals[f'JPEG {width}x{height} as far as needed / as a whole, scaled'] = (
+            partial(scaled, jpeg, camera.height, camera.width),
+            partial(scaled_from_whole, jpeg, camera.height, camera.width),
+        )
     if args.rival:
         rival = session(args.rival.read_bytes(), threads=1, spinning=False)
         rivals[f'{args.rival.stem} / {path.stem}'] = (
@@ -106,12 +114,22 @@ def main() -> None:
         },
     }
     for name, figures in result['latency_ms'].items():
-        print(f'{name:<45}{figures["median"]:8.2f} ms   (99 %: {figures["p99"]:.2f} ms)')
+        print(f'{name:<60}{figures["median"]:8.2f} ms   (99 %: {figures["p99"]:.2f} ms)')
     for name, value in result['ratio_of_medians'].items():
-        print(f'{name:<45}{value:8.2f}')
+        print(f'{name:<60}{value:8.2f}')
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(result, indent=2) + '\n')
     print(f'written: {args.out}')
+
+
+def scaled(jpeg: Any, height: int, width: int) -> np.ndarray:
+    """What the node makes of a message: (height, width, 3) uint8."""
+    return CameraImage(jpeg).scaled(height, width)
+
+
+def scaled_from_whole(jpeg: Any, height: int, width: int) -> np.ndarray:
+    """The same of all its pixels."""
+    return resize_image(decode_image(jpeg), height, width)
 
 
 def vga_image() -> np.ndarray:

@@ -283,9 +283,9 @@ def run(
                 bench = Bench(subject, inputs, stack)
                 figures: dict[str, Any] = {'at_hz': {}}
                 for hz in args.rates:
-                    figures['at_hz'][f'{hz:g}'] = bench.fixed(hz, args.seconds)
+                    at_rate = figures['at_hz'][f'{hz:g}'] = bench.fixed(hz, args.seconds)
                     if subject.managed:
-                        figures['stages'] = bench.stages()
+                        at_rate['stages'] = bench.stages()
                         near.append(limit.alone(args.seconds))
                 bare_hz = near[0]['alone']['rate_hz']
                 if subject.pairing is not None:

@@ -207,9 +207,15 @@ def _waits(runs: list[Run], rates: list[str]) -> list[str]:
             for rate in rates
         ]
         lines.append(f'| {label} | ' + ' | '.join(cells) + ' |')
-    stages = [one[kind]['node']['stages'] for one in runs]
+    return [*lines, '', *(_stages(runs, kind) for kind in kinds(runs))]
+
+
+def _stages(runs: list[Run], kind: str) -> str:
+    measured = [one[kind]['node']['at_hz'] for one in runs]
+    rate = TRIGGERED if TRIGGERED in measured[0] else next(iter(measured[0]))
+    stages = [one[rate]['stages'] for one in measured]
     told = ', '.join(f'{name} {_median([one[name] for one in stages]):.2f}' for name in stages[0])
-    return [*lines, '', f'The node of its own stages (median, ms): {told}.']
+    return f'The node of its own stages at {rate} Hz, {kind} (median, ms): {told}.'
 
 
 def _figures(runs: list[Run], part: Callable[[Run], dict[str, float] | None]) -> str:
