@@ -41,7 +41,8 @@ class CameraImage:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         if self._pixels is None:
             self._pixels = decode_image(self._jpeg)
-        return np.array(self._pixels, dtype, copy=copy)
+        # NumPy 1 knows no copy=None in its own functions.
+        return self._pixels.astype(dtype or self._pixels.dtype, copy=bool(copy))
 
     def scaled(self, height: int, width: int) -> NDArray[np.uint8]:
         """Return the image resized to (height, width, 3), the last one kept; not to be written to.
