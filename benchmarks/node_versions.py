@@ -6,7 +6,7 @@
 
 Both nodes run with this interpreter, this checkout's parameters and model, on the inputs of
 pipeline.py and over the same transport, one after the other in each turn, now this one first and
-now that. A shared machine drifts by a quarter within a minute, but hardly between neighbours: each
+now that. A shared machine drifts, but less between neighbours: each
 figure is the median of the turns' ratios, this one's over the other's, with the interval that 95 %
 of resampled medians lie in. Writes out/benchmarks/node_versions.json. Linux only.
 """

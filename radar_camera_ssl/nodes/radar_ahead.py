@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Decodes a radar frame while its image is still to come. Knows no ROS.
 
-After a pause each Python call costs a multiple of what it costs in a loop: what can be done before
-the pair is complete is not waited for.
+What can be done before the pair is complete is not waited for.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from concurrent.futures import Future
 from typing import Any
 
 from .decoding import RadarContent, RadarDecoder
@@ -23,22 +23,25 @@ class RadarAhead:
     def __init__(self, decode: RadarDecoder, queue: PairQueue[Any]) -> None:
         """Decode with `decode`; the worker of `queue` is who asks."""
         self._decode, self._queue = decode, queue
-        self._decoded: deque[tuple[Any, RadarContent]] = deque(maxlen=_REMEMBERED)
+        self._decoded: deque[tuple[Any, Future[RadarContent]]] = deque(maxlen=_REMEMBERED)
 
     def waits(self, msg: Any) -> None:
         """Decode a frame that waits for its image, unless the worker has other work.
 
-        A frame that cannot be decoded is left for the worker, which drops its pair and tells why.
+        Raises nothing: what goes wrong is raised where the frame is asked for.
         """
-        if self._queue.is_idle:
-            try:
-                self._decoded.append((msg, self._decode(msg)))
-            except Exception:  # noqa: BLE001 - the worker meets it again
-                return
+        if not self._queue.is_idle:
+            return
+        decoded: Future[RadarContent] = Future()
+        try:
+            decoded.set_result(self._decode(msg))
+        except Exception as error:  # noqa: BLE001 - for the worker, whose pair it will be
+            decoded.set_exception(error)
+        self._decoded.append((msg, decoded))
 
     def __call__(self, msg: Any) -> RadarContent:
         """Return the decoded frame; raises what the decoder raises."""
-        for known, content in tuple(self._decoded):
+        for known, decoded in tuple(self._decoded):
             if known is msg:
-                return content
+                return decoded.result()
         return self._decode(msg)
