@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 # Enough for a camera of 60 Hz over the longest `diagnostics_window`.
 _REMEMBERED = 4096
-# A low percentile of the steps of its stamps is a stream's period, whatever was lost of it.
-_PERIOD_PERCENTILE = 10.0
+# A low percentile of the steps of its stamps is among the single ones, whatever was lost.
+_SINGLE_PERCENTILE = 10.0
 _LEAST_STEPS = 10
 
 
@@ -107,8 +107,12 @@ def _missing(steps: NDArray[np.float64]) -> int:
     """How many messages are missing in steps of a stream, s, whose period they themselves show."""
     if len(steps) < _LEAST_STEPS:
         return 0
-    period = np.percentile(steps, _PERIOD_PERCENTILE)
-    return int((np.rint(steps / period) - 1).clip(min=0).sum())
+    period = np.percentile(steps, _SINGLE_PERCENTILE)
+    for _ in range(2):
+        # Jitter makes the lowest steps shorter than the period, which the middle one is not.
+        period = np.median(steps[steps < 1.5 * period])
+    # A step that is too short makes up for the long one before a message that came late.
+    return max(0, int((np.rint(steps / period) - 1).sum()))
 
 
 def _median_and_largest(steps_s: NDArray[np.float64]) -> tuple[float, float] | None:

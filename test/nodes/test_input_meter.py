@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,9 +56,21 @@ def test_missing_messages_are_told_from_the_stamps(lost: set[int]) -> None:
         assert (facts.missing, facts.expected) == (len(lost), 199)
 
 
-def test_jitter_is_no_loss() -> None:
-    stamps = [SECOND + i * SECOND // 30 + (i % 3) * 4_000_000 for i in range(100)]
-    assert fed(stamps, 0.01).facts(2.0, 10.0).missing == 0
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    kind=st.sampled_from(('normal', 'exponential')),
+    loss=st.sampled_from((0.0, 0.2)),
+)
+def test_jitter_is_no_loss(seed: int, kind: str, loss: float) -> None:
+    """5 ms of it at 30 Hz, as drivers that stamp on arrival have."""
+    rng = np.random.default_rng(seed)
+    jitter = {'normal': rng.normal(0, 5e-3, 300), 'exponential': rng.exponential(5e-3, 300)}[kind]
+    kept = rng.random(300) >= loss
+    stamps = np.sort((1 + np.arange(300) / 30 + jitter)[kept] * SECOND).astype(np.int64)
+    facts = fed(stamps.tolist(), 0.01).facts(3.0, 10.0)
+    span = round((stamps[-1] - stamps[0]) * 30 / SECOND) + 1
+    # Where nothing is lost, below what `missing_warn` is by default.
+    assert facts.missing == pytest.approx(span - len(stamps), abs=0.1 * span)
 
 
 def test_a_jump_of_time_is_neither_gap_nor_loss() -> None:
