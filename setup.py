@@ -40,6 +40,7 @@ setup(
         'gpu': ['onnxruntime-gpu>=1.18'],
         'learning': [
             'onnx>=1.17',
+            'onnxscript>=0.5',
             'pytorch-lightning>=2.6',
             'tensorboard>=2.17',
             'torch>=2.6',

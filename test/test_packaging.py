@@ -151,11 +151,15 @@ def test_every_requirement_is_pinned_exactly() -> None:
 
 
 def test_requirements_cover_what_setup_asks_for(setup_arguments: dict[str, object]) -> None:
-    wanted = {
-        re.split(r'[<>=]', requirement)[0] for requirement in setup_arguments['install_requires']
-    }
-    run = (ROOT / 'requirements' / 'run.txt').read_text(encoding='utf-8')
-    assert wanted == {line for line in run.splitlines() if line and line[0] not in '#-'}
+    extras = setup_arguments['extras_require']
+    assert isinstance(extras, dict)
+    assert 'learning' in extras
+    for file, wanted in {'run': setup_arguments['install_requires'], **extras}.items():
+        if file == 'test':  # needs other extras besides
+            continue
+        text = (ROOT / 'requirements' / f'{file}.txt').read_text(encoding='utf-8')
+        named = {line for line in text.splitlines() if line and line[0] not in '#-'}
+        assert named == {re.split(r'[<>=]', requirement)[0] for requirement in wanted}, file
 
 
 def test_nothing_names_a_package_host() -> None:
