@@ -56,7 +56,7 @@ class HeatmapConsumer(Node):
         now, (arrival, cells), (reported, status) = time.monotonic(), self.heatmap, self.verdict
         if now - reported > self.options['patience']:
             problem = 'its diagnostics are silent'
-        elif status.level >= DiagnosticStatus.ERROR:
+        elif status.level >= DiagnosticStatus.ERROR or 'agreement_low' in findings(status):
             problem = status.message
         elif now - arrival > self.options['timeout']:
             problem = 'no heatmap comes'
@@ -67,6 +67,11 @@ class HeatmapConsumer(Node):
             peak = '' if problem else f', up to {cells.max():.2f}'
             self.get_logger().info(f'heatmap {state}{peak}')
         self.told = state
+
+
+def findings(status):
+    """The codes of what the publisher finds wrong, in one string."""
+    return next((value.value for value in status.values if value.key == 'findings'), '')
 
 
 def main():

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from rclpy.parameter import Parameter
 from ros_graph import Rig, radar_message, wait_until
 
 EXAMPLE = Path(__file__).parents[2] / 'examples' / 'heatmap_consumer.py'
@@ -17,7 +18,7 @@ EXAMPLE = Path(__file__).parents[2] / 'examples' / 'heatmap_consumer.py'
 
 @pytest.fixture
 def rig(make_rig: Callable[..., Rig]) -> Rig:
-    rig = make_rig(stale_after=3600.0)
+    rig = make_rig(stale_after=3600.0, drop_warn=1.0)
     rig.bring_up()
     return rig
 
@@ -60,6 +61,12 @@ def test_it_uses_the_heatmap_only_while_it_may(
     pairs_until('usable')
     # ERROR: what is published before the timeout is not used either.
     pairs_until('not usable: radar points lack', fields)
+    pairs_until('usable')
+    # A WARN alone, but of the kind that says the heat may lie elsewhere.
+    limits = {'agreement_window': 1.0, 'agreement_warn': 1.0}
+    rig.node.set_parameters([Parameter(name, value=value) for name, value in limits.items()])
+    pairs_until('not usable: radar and image do not fit together')
+    rig.node.set_parameters([Parameter('agreement_warn', value=0.0)])
     pairs_until('usable')
     rig.lifecycle.change('deactivate')
     wait_until(lambda: told()[-1] == 'not usable: no heatmap comes', lambda: str(told()))
