@@ -37,9 +37,9 @@ convolutions that see nothing but the image (static, QDQ, per channel), by the v
 frames of {drives}. Everything else keeps single precision. {size:.1f} MB. It holds no weights to
 train from: `adapt` and `--start-from` need points.onnx.
 
-**What for.** CPUs with int8 instructions: measured on an x86 with AVX-512 VNNI, where it runs in
-two thirds of the time ([ACCELERATION](../docs/ACCELERATION.md)), and on no other. Without such
-instructions it may be slower than points.onnx: measure it with
+**What for.** CPUs with int8 instructions: it runs in two thirds of the time on an x86 with AVX-512
+VNNI, in 0.8 of it on one with AVX2 alone ([ACCELERATION](../docs/ACCELERATION.md)). On another
+processor it may be slower than points.onnx: measure it with
 `python benchmarks/inference.py --rival models/points_int8.onnx`. Nothing takes it by itself: name
 it in `model_path`.
 
