@@ -12,13 +12,11 @@ from radar_camera_ssl.learning.bag_pairs import KINDS, BagSource
 from radar_camera_ssl.learning.network import STRIDE
 from radar_camera_ssl.sensors.camera import decode_image
 from radar_camera_ssl.sensors.errors import SensorDataError
+from radar_camera_ssl.sensors.geometry import same_shape
 from radar_camera_ssl.sensors.recording import Recording, RecordingError
 
 PIXELS = 320 * 240
 """Of an image as the network takes it: what a vehicle's processor has time for."""
-
-SAME_SHAPE = 0.02
-"""Aspect ratios of one rig's images differ by less, relatively."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ def _image_size(bags: Sequence[Path], source: BagSource) -> tuple[int, int]:
         with Recording(bag) as recording:
             height, width = _first_image(recording, source.image_topic)
         first = first or (height, width)
-        if abs(math.log(width / height * first[0] / first[1])) > SAME_SHAPE:
+        if not same_shape((height, width), first):
             raise ValueError(f'{bags[0]} and {bag} have images of different shapes: not one rig')
     assert first is not None
     return first

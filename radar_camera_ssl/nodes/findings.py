@@ -91,7 +91,7 @@ def _of_inputs(snapshot: Snapshot, configured: Configured) -> Iterator[Finding]:
             'camera_info_invalid',
             WARN,
             f'camera_info cannot be used: {configured.camera_info_error}',
-            'calibrate the camera, or do not connect the topic',
+            'calibrate the camera, connect the topic of its own driver, or none',
         )
     if not configured.clock_started:
         yield Finding(

@@ -14,7 +14,7 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from radar_camera_ssl.sensors.errors import SensorDataError
-from radar_camera_ssl.sensors.geometry import decode_camera_info
+from radar_camera_ssl.sensors.geometry import Intrinsics, decode_camera_info, same_shape
 
 from . import optional_packages, qos
 from .conversions import stamp_ns
@@ -32,7 +32,7 @@ HANDOVER_S = 50e-6
 class Inputs:
     """Image, radar and camera_info: subscribed to from `open` to `close`.
 
-    The callbacks hand image and radar to the intake and keep the last valid camera_info.
+    The callbacks hand image and radar to the intake and keep the last camera_info.
     """
 
     def __init__(
@@ -62,8 +62,8 @@ class Inputs:
         }
         self._topics = {name: node.resolve_topic_name(f'~/input/{name}') for name in self._types}
         self._subscriptions: dict[str, Subscription] = {}
-        self.camera_info: CameraInfo | None = None
-        self.camera_info_error = ''
+        self._camera: tuple[CameraInfo, Intrinsics] | None = None
+        self._invalid = self._misfit = ''
 
     @property
     def topics(self) -> dict[str, str]:
@@ -108,12 +108,31 @@ class Inputs:
     def _on_camera_info(self, msg: CameraInfo) -> None:
         self._meters['camera_info'].arrived(time.monotonic(), stamp_ns(msg.header.stamp))
         try:
-            decode_camera_info(msg)
+            self._camera, self._invalid = (msg, decode_camera_info(msg)), ''
         except SensorDataError as error:
-            self.camera_info, self.camera_info_error = None, str(error)
+            self._camera, self._invalid = None, str(error)
             self._warn(error.reason, str(error))
-            return
-        self.camera_info, self.camera_info_error = msg, ''
+
+    def camera_of(self, image: tuple[int, int]) -> tuple[CameraInfo, Intrinsics] | None:
+        """The last camera_info, and what it says, of images of this size (height, width).
+
+        None without a valid one, and where it is of images of another shape: they are not what it
+        describes. Called by the worker's thread.
+        """
+        camera = self._camera
+        if camera is None or same_shape((camera[1].height, camera[1].width), image):
+            self._misfit = ''
+            return camera
+        self._misfit = (
+            f'it is of images of {camera[1].width}x{camera[1].height}, those that come are of '
+            f'another shape, {image[1]}x{image[0]}'
+        )
+        return None
+
+    @property
+    def camera_info_error(self) -> str:
+        """Why the last camera_info cannot be used; empty where it can or none came."""
+        return self._invalid or self._misfit
 
     def status(self, now_s: float) -> dict[str, InputStatus]:
         """Return what arrived of each input and who publishes it; callable from any thread."""

@@ -39,12 +39,13 @@ class Outputs:
         self,
         node: LifecycleNode,
         settings: Callable[[], Settings],
-        camera_info: Callable[[], CameraInfo | None],
+        camera_info: Callable[[tuple[int, int]], CameraInfo | None],
         mismatches: QosMismatches,
     ) -> None:
         """Create the publishers.
 
-        `settings()` are the present ones; `camera_info()` is the last valid one received.
+        `settings()` are the present ones; `camera_info(size)` is the last valid one received of
+        images of that size (height, width).
         """
         self._node = node
         self._settings, self._camera_info = settings, camera_info
@@ -79,7 +80,7 @@ class Outputs:
         heatmap = conversions.heatmap_at(correspondence.heatmap, resolution, height, width)
         # All are made before the first goes out: a pair is published or dropped, never both.
         messages = {'heatmap': conversions.heatmap_message(heatmap, header)}
-        if (info := self._camera_info()) is not None:
+        if (info := self._camera_info((height, width))) is not None:
             messages['camera_info'] = conversions.scaled_camera_info(
                 info, heatmap.shape[1], heatmap.shape[0], header
             )

@@ -15,7 +15,6 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from radar_camera_ssl.inference.errors import ModelError
 from radar_camera_ssl.sensors.camera_image import CameraImage
 from radar_camera_ssl.sensors.errors import SensorDataError
-from radar_camera_ssl.sensors.geometry import decode_camera_info
 
 from . import optional_packages, process
 from .conversions import stamp_ns
@@ -120,7 +119,12 @@ class ReflectionHeatmapNode(LifecycleNode):
             self._mismatches,
             self._warn,
         )
-        self._outputs = Outputs(self, self._settings, lambda: inputs.camera_info, self._mismatches)
+        self._outputs = Outputs(
+            self,
+            self._settings,
+            lambda size: (camera := inputs.camera_of(size)) and camera[0],
+            self._mismatches,
+        )
         self._session, self._inputs = session, inputs
         self._failure = self._fatal = ''
         facts = session.model_facts
@@ -243,10 +247,11 @@ class ReflectionHeatmapNode(LifecycleNode):
         model = self._session.model
         if not model.metadata.camera.intrinsics:
             return model.infer(pair.image, pair.radar)
-        info = self._inputs.camera_info if self._inputs is not None else None
-        if info is None:
+        height, width = pair.image.shape[:2]
+        camera = self._inputs.camera_of((height, width)) if self._inputs is not None else None
+        if camera is None:
             raise SensorDataError('camera_info_missing', 'the model needs a valid camera_info')
-        return model.infer(pair.image, pair.radar, decode_camera_info(info))
+        return model.infer(pair.image, pair.radar, camera[1])
 
     def _publish(
         self, radar: Any, image_message: Any, image: CameraImage, result: Correspondence

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,13 @@ OPTICAL_FROM_BODY.setflags(write=False)
 # Number of coefficients that OpenCV knows for the polynomial models.
 POLYNOMIAL_COEFFICIENTS = (4, 5, 8, 12, 14)
 FISHEYE_MODELS = ('equidistant', 'fisheye')
+# Aspect ratios of one view differ by less, relatively: sizes are rounded.
+SAME_SHAPE = 0.02
+
+
+def same_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether images of two sizes (height, width) may be one view, resized."""
+    return abs(math.log(one[1] * other[0] / (one[0] * other[1]))) <= SAME_SHAPE
 
 
 @dataclass(frozen=True, eq=False)
