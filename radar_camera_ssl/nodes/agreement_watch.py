@@ -65,6 +65,11 @@ class AgreementWatch:
         self._lock = threading.Lock()
         self._start()
 
+    def begin(self) -> None:
+        """Begin anew, without pairs."""
+        with self._lock:
+            self._start()
+
     def _start(self) -> None:
         self._stamp: int | None = None
         self._last: float | None = None

@@ -22,7 +22,8 @@ class InputFacts:
     """One input over a window of time, by the steady clock.
 
     received, lost: messages so far; lost as the middleware tells it. stamp: of the last message,
-    ns. rate_hz: mean rate of arrival. age_s: since the last arrival; None before the first.
+    ns. rate_hz: mean rate of arrival. age_s: since the last arrival; None before the first of a
+    subscription.
     arrival_gap_ms, stamp_gap_ms: median and largest step between neighbours, of arrivals and of
     stamps; None with fewer than two messages. delay_ms: median from stamp to arrival by the
     node's clock; None where the two are not compared. missing, expected: how many messages the
@@ -48,7 +49,7 @@ class InputMeter:
         """Start without arrivals."""
         self._lock = threading.Lock()
         self._received = 0
-        self._lost = 0
+        self._lost = self._lost_before = 0
         self._stamp = 0
         self._arrived_s: float | None = None
         self._recent: deque[tuple[float, int, float | None]] = deque(maxlen=_REMEMBERED)
@@ -60,15 +61,27 @@ class InputMeter:
             self._stamp, self._arrived_s = stamp, now_s
             self._recent.append((now_s, stamp, delay_s))
 
-    def lost_now(self, total: int) -> None:
-        """Note how many messages the middleware has lost so far."""
+    def opened(self) -> None:
+        """Begin a subscription: what came by the one before is in no window of this one."""
         with self._lock:
-            self._lost = total
+            self._recent.clear()
+            self._arrived_s = None
+            self._lost_before = self._lost
+
+    def lost_now(self, total: int) -> None:
+        """Note how many messages the middleware has lost since the subscription began."""
+        with self._lock:
+            self._lost = self._lost_before + total
 
     @property
     def received(self) -> int:
         """How many messages have arrived."""
         return self._received
+
+    @property
+    def lost(self) -> int:
+        """How many messages the middleware has lost."""
+        return self._lost
 
     def age_s(self, now_s: float) -> float | None:
         """Seconds since the last arrival; None before the first."""

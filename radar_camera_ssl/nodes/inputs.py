@@ -78,6 +78,7 @@ class Inputs:
             'camera_info': self._on_camera_info,
         }
         for name, profile in _profiles(self._settings()).items():
+            self._meters[name].opened()
             self._subscriptions[name] = self._node.create_subscription(
                 self._types[name],
                 f'~/input/{name}',
@@ -133,6 +134,12 @@ class Inputs:
     def camera_info_error(self) -> str:
         """Why the last camera_info cannot be used; empty where it can or none came."""
         return self._invalid or self._misfit
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What only grows: the account's, and as `<input>.lost` what the middleware lost."""
+        lost = {f'{name}.lost': meter.lost for name, meter in self._meters.items()}
+        return self._intake.account.counters | lost
 
     def status(self, now_s: float) -> dict[str, InputStatus]:
         """Return what arrived of each input and who publishes it; callable from any thread."""

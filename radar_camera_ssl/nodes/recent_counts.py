@@ -15,14 +15,16 @@ class RecentCounts:
         """Start with all counters at zero."""
         self._history: deque[tuple[float, Mapping[str, int]]] = deque([(-math.inf, {})])
 
+    def begin(self, counts: Mapping[str, int]) -> None:
+        """Begin anew from these: what they count is not new in any window that follows."""
+        self._history = deque([(-math.inf, dict(counts))])
+
     def growth(self, now_s: float, counts: Mapping[str, int], window_s: float) -> dict[str, int]:
         """Return by how much counters have grown in the last `window_s`, those that have.
 
         When within a report's period one grew is not known: the window is the one asked for and
-        up to that much longer. Counters that fell have started anew, from zero.
+        up to that much longer.
         """
-        if any(counts.get(key, 0) < before for key, before in self._history[-1][1].items()):
-            self._history = deque([(-math.inf, {})])
         while len(self._history) > 1 and self._history[1][0] <= now_s - window_s:
             self._history.popleft()
         before = self._history[0][1]

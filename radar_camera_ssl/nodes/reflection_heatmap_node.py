@@ -161,6 +161,9 @@ class ReflectionHeatmapNode(LifecycleNode):
             on_failure=self._on_inference_failure,
         )
         self._worker.start()
+        # What is judged over a window of time is judged anew.
+        session.watch.begin()
+        session.recent.begin(self._inputs.counters)
         self._active_since_s = time.monotonic()
         self._inputs.open()
         self.get_logger().info(f'active on {", ".join(self._inputs.topics.values())}')
@@ -310,9 +313,6 @@ class ReflectionHeatmapNode(LifecycleNode):
         status = inputs.status(now_s)
         seen = session.monitor.seen(settings.diagnostics_window)
         active_since_s = self._active_since_s
-        counts = account.counters | {
-            f'{name}.lost': one.facts.lost for name, one in status.items()
-        }
         return Configured(
             active_s=now_s - active_since_s,
             silent_s=now_s - max(seen.last_published_s or 0.0, active_since_s),
@@ -321,7 +321,7 @@ class ReflectionHeatmapNode(LifecycleNode):
             clock_started=self.get_clock().now().nanoseconds > 0,
             inputs=status,
             account=account,
-            recent=session.recent.growth(now_s, counts, settings.diagnostics_window),
+            recent=session.recent.growth(now_s, inputs.counters, settings.diagnostics_window),
             seen=seen,
             agreement=session.watch.facts(settings.agreement_window),
             model=session.model_facts,

@@ -73,6 +73,21 @@ def test_jitter_is_no_loss(seed: int, kind: str, loss: float) -> None:
     assert facts.missing == pytest.approx(span - len(stamps), abs=0.1 * span)
 
 
+def test_the_pause_between_two_subscriptions_is_no_loss() -> None:
+    meter = fed([SECOND + i * SECOND // 10 for i in range(20)])
+    meter.lost_now(3)
+    meter.opened()
+    assert meter.age_s(4.0) is None
+    for i in range(20):
+        meter.arrived(4.0 + i * 0.1, 5 * SECOND + i * SECOND // 10)
+    facts = meter.facts(6.0, 10.0)
+    assert (facts.received, facts.missing, facts.expected) == (40, 0, 19)
+    assert facts.lost == meter.lost == 3
+    # The middleware counts from zero again.
+    meter.lost_now(1)
+    assert meter.lost == 4
+
+
 def test_a_jump_of_time_is_neither_gap_nor_loss() -> None:
     stamps = [start + i * SECOND // 10 for start in (900 * SECOND, SECOND) for i in range(20)]
     facts = fed(stamps).facts(4.0, 10.0)

@@ -37,10 +37,12 @@ def test_what_grew_in_the_window_is_told() -> None:
     assert recent.growth(15.0, {'a': 2, 'b': 1}, 10.0) == {}
 
 
-def test_counters_that_start_anew_are_taken_as_such() -> None:
+def test_what_was_counted_before_the_beginning_is_not_new() -> None:
     recent = RecentCounts()
     recent.growth(0.0, {'a': 100}, 10.0)
-    assert recent.growth(20.0, {'a': 3}, 10.0) == {'a': 3}
+    recent.begin({'a': 103})
+    assert recent.growth(1.0, {'a': 103}, 10.0) == {}
+    assert recent.growth(2.0, {'a': 105}, 10.0) == {'a': 2}
 
 
 def test_a_window_that_is_widened_counts_nothing_twice() -> None:

@@ -62,6 +62,22 @@ def test_what_waits_is_counted_when_the_node_is_deactivated(make_rig: MakeRig) -
     rig.value('radar_pending', '0')
 
 
+def test_an_activation_is_judged_by_what_comes_in_it(make_rig: MakeRig) -> None:
+    rig = make_rig(stale_after=30.0, diagnostics_window=60.0)
+    rig.bring_up()
+    rig.pair(SECOND)
+    rig.radar(radar_message(2 * SECOND))
+    rig.value('radar_pending', '1')
+    rig.value('agreement.pairs', '1')
+    assert rig.lifecycle.change('deactivate')
+    assert rig.lifecycle.change('activate')
+    rig.forget()
+    rig.value('agreement.pairs', '0')
+    assert {report['perception'].level for report in rig.reports} == {DiagnosticStatus.OK}
+    # The account goes on.
+    assert rig.values()['radar_dropped.deactivated'] == '1'
+
+
 def test_an_impossible_transition_is_refused_and_the_node_lives(make_rig: MakeRig) -> None:
     rig = make_rig()
     client = rig.peer.create_client(ChangeState, f'{rig.name}/change_state')
