@@ -117,6 +117,15 @@ def _of_sensors(snapshot: Snapshot, configured: Configured) -> Iterator[Finding]
                 if status.publishers and not status.other_types
                 else 'is its driver running, is the topic right?',
             )
+        if status.publishers > 1:
+            yield Finding(
+                INPUTS,
+                f'{name}_sources',
+                WARN,
+                f'{status.publishers} publishers on {status.topic}: what they send is taken for '
+                'the frames of one sensor',
+                'leave one of them: ros2 topic info --verbose names them',
+            )
         facts = status.facts
         if facts.missing > settings.missing_warn * facts.expected:
             yield Finding(
@@ -189,11 +198,7 @@ def _of_pairing(snapshot: Snapshot, configured: Configured) -> Iterator[Finding]
             f'{settings.diagnostics_window:g} s',
             'TROUBLESHOOTING.md has the reasons',
         )
-    own = {
-        reason: count
-        for reason, count in _dropped(recent, 'image').items()
-        if reason in OWN_FAULTS_OF_IMAGES
-    }
+    own = _own_faults_of_images(recent)
     if sum(own.values()) > settings.drop_warn * image:
         yield Finding(
             PAIRING,
@@ -216,6 +221,8 @@ def _why_no_pairs(snapshot: Snapshot, configured: Configured) -> str:
     drops = _dropped(configured.recent, 'radar')
     if set(drops) - {'no_partner'}:
         return f'both inputs arrive, but radar frames are dropped: {_counts(drops)}'
+    if own := _own_faults_of_images(configured.recent):
+        return f'both inputs arrive, but images are dropped: {_counts(own)}'
     stamps = [inputs[name].facts.stamp for name in ('radar', 'image')]
     apart_s = abs(stamps[0] - stamps[1]) * 1e-9
     return (
@@ -227,6 +234,11 @@ def _why_no_pairs(snapshot: Snapshot, configured: Configured) -> str:
 def _dropped(recent: dict[str, int], sensor: str) -> dict[str, int]:
     prefix = f'{sensor}.dropped.'
     return {key.removeprefix(prefix): n for key, n in recent.items() if key.startswith(prefix)}
+
+
+def _own_faults_of_images(recent: dict[str, int]) -> dict[str, int]:
+    dropped = _dropped(recent, 'image')
+    return {reason: dropped[reason] for reason in OWN_FAULTS_OF_IMAGES if reason in dropped}
 
 
 def _counts(counts: dict[str, int]) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -41,16 +42,17 @@ class Outputs:
         settings: Callable[[], Settings],
         camera_info: Callable[[tuple[int, int]], CameraInfo | None],
         mismatches: QosMismatches,
+        warn: Callable[[str, str], None],
     ) -> None:
         """Create the publishers.
 
         `settings()` are the present ones; `camera_info(size)` is the last valid one received of
-        images of that size (height, width).
+        images of that size (height, width). `warn(reason, text)` is told of an overlay that fails.
         """
         self._node = node
         self._settings, self._camera_info = settings, camera_info
         profile = qos.profile(settings().output_reliability, settings().output_depth)
-        self._mismatches = mismatches
+        self._mismatches, self._warn = mismatches, warn
         self._publishers: dict[str, LifecyclePublisher] = {}
         for name, (topic, message_type) in TOPICS.items():
             self._publishers[name] = node.create_lifecycle_publisher(
@@ -89,10 +91,22 @@ class Outputs:
         pixels = np.asarray(image) if wanted else None
         for name, message in messages.items():
             self._publishers[name].publish(message)
-        if pixels is not None:
-            self._publish_overlay(wanted, draw_overlay(pixels, correspondence), header)
+        if pixels is None:
+            return
+        try:
+            self._publish_overlay(wanted, pixels, correspondence, header)
+        except Exception as error:  # noqa: BLE001 - told; the heatmap is out, the pair published
+            text = f'no overlay: {type(error).__name__}: {error}'
+            self._warn('overlay_failed', f'{text}\n{traceback.format_exc()}')
 
-    def _publish_overlay(self, wanted: list[str], overlay: NDArray[np.uint8], header: Any) -> None:
+    def _publish_overlay(
+        self,
+        wanted: list[str],
+        pixels: NDArray[np.uint8],
+        correspondence: Correspondence,
+        header: Any,
+    ) -> None:
+        overlay = draw_overlay(pixels, correspondence)
         if 'overlay' in wanted:
             message = conversions.image_message(overlay, 'bgr8', header)
             self._publishers['overlay'].publish(message)

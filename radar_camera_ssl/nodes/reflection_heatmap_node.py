@@ -124,6 +124,7 @@ class ReflectionHeatmapNode(LifecycleNode):
             self._settings,
             lambda size: (camera := inputs.camera_of(size)) and camera[0],
             self._mismatches,
+            self._warn,
         )
         self._session, self._inputs = session, inputs
         self._failure = self._fatal = ''

@@ -69,6 +69,8 @@ PROVOKED = {
     'transition_slow': replace(HEALTHY, executor_age_s=2.5, transition=('configure', 2.5)),
     'image_silent': with_input('image', age_s=1.5),
     'radar_silent': with_input('radar', age_s=None, received=0),
+    'image_sources': with_input('image', replace(STATUS, publishers=2)),
+    'radar_sources': with_input('radar', replace(STATUS, publishers=2)),
     'image_missing': with_input('image', missing=30, expected=129),
     'radar_missing': with_input('radar', missing=11, expected=100),
     'image_lost': recent(image__lost=3),
@@ -189,6 +191,15 @@ def test_stamps_that_never_meet_are_told_by_how_much() -> None:
     inputs = CONFIGURED.inputs | {'radar': replace(STATUS, facts=replace(FACTS, stamp=3 * 10**9))}
     (finding,) = findings(snapshot(silent_s=5.0, inputs=inputs))
     assert '2.000 s apart (slop 0.05 s)' in finding.text
+
+
+def test_images_that_are_refused_are_the_reason_for_no_pairs() -> None:
+    """The stamps of a camera that stamps nothing say nothing of clocks that are apart."""
+    inputs = CONFIGURED.inputs | {'image': replace(STATUS, facts=replace(FACTS, stamp=0))}
+    counts = {'radar.received': 100, 'image.received': 300, 'image.dropped.stamp_zero': 300}
+    found = findings(snapshot(silent_s=5.0, inputs=inputs, recent=counts))
+    (no_pairs,) = (finding for finding in found if finding.code == 'no_pairs')
+    assert no_pairs.text.endswith('images are dropped: stamp_zero 300')
 
 
 def test_a_publisher_of_another_type_is_named() -> None:

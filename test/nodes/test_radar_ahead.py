@@ -98,12 +98,12 @@ def test_the_node_decodes_a_radar_frame_before_its_image_is_there(
     monkeypatch.setattr(decoding, 'decode_points', noting)
     rig = make_rig()
     rig.bring_up()
-    heatmaps = rig.hear('output/heatmap', Image)
     radar, image = rig.talk('input/radar', PointCloud2), rig.talk('input/image', Image)
     radar.publish(radar_message(SECOND))
     wait_until(lambda: len(threads) == 1, 'not decoded while it waits')
     image.publish(image_message(SECOND))
-    wait_until(lambda: len(heatmaps) == 1, 'no heatmap')
+    # The heatmap may be out before the worker is idle.
+    rig.value('published', '1')
     cut = radar_message(2 * SECOND)
     cut.data = cut.data[:-1]
     radar.publish(cut)

@@ -220,6 +220,24 @@ def test_the_overlay_is_drawn_only_while_someone_listens(
     assert compressed[0].header == image.header
 
 
+def test_an_overlay_that_fails_takes_nothing_from_the_pair(
+    make_rig: MakeRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError('no colours left')
+
+    monkeypatch.setattr(outputs, 'draw_overlay', broken)
+    rig = make_rig()
+    rig.bring_up()
+    heatmaps = rig.hear('output/heatmap', Image)
+    rig.hear('output/overlay', Image)
+    rig.pair(SECOND)
+    wait_until(lambda: heatmaps, 'no heatmap')
+    rig.value('last_error', 'no overlay: ValueError: no colours left')
+    rig.value('published', '1')
+    assert rig.values()['radar_dropped'] == '0'
+
+
 def test_camera_info_is_scaled_to_the_heatmap(make_rig: MakeRig) -> None:
     rig = make_rig()
     rig.bring_up()
