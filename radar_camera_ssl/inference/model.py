@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
 
 from radar_camera_ssl.model_metadata import (
@@ -77,9 +78,9 @@ class CorrespondenceModel:
     Several threads may call :meth:`infer` at once.
     """
 
-    def __init__(self, opened: OpenSession, metadata: ModelMetadata, sha256: str) -> None:
+    def __init__(self, opened: OpenSession, sha256: str) -> None:
         self._session = opened.session
-        self.metadata = metadata
+        self.metadata = metadata = _described(opened.session)
         self.sha256 = sha256
         self.provider = opened.provider
         """The execution provider really taken."""
@@ -89,6 +90,8 @@ class CorrespondenceModel:
         """What it calculates in: `fp32`, `tf32` or `fp16`."""
         self.engines = opened.engines
         """The folder of TensorRT's engines; None without TensorRT."""
+        self.operators = opened.operators
+        """How many operators each provider runs (an engine is one); None for the CPU itself."""
         self.deviation: Deviation | None = None
         """How far an accelerator's answers are from the CPU's; None for the CPU itself."""
         present = {tensor.name for tensor in opened.session.get_outputs()}
@@ -114,7 +117,8 @@ class CorrespondenceModel:
         ``providers``: ONNX Runtime's execution providers in order of preference. ``threads``: of
         one operator on the CPU. The file's tensors must fit its metadata, and the model must
         answer an empty radar frame; that first run also takes the cost of building engines. An
-        accelerator must give the CPU's answers to made-up pairs (`accelerator_check`).
+        accelerator must run operators of it, and give the CPU's answers to made-up pairs
+        (`accelerator_check`).
 
         Raises :class:`ModelError` saying what is wrong: no such file, not a model, metadata
         missing or unreadable (which field), tensors that do not fit it (which field), an
@@ -129,16 +133,19 @@ class CorrespondenceModel:
         except OSError as error:
             raise ModelError(f'cannot read the model {path}: {error.strerror}') from error
         try:
-            opened = open_session(content, providers, allow_cpu_fallback, threads, acceleration)
-            described = opened.session.get_modelmeta().custom_metadata_map
-            metadata = _read_metadata(described)
-            check_tensors(metadata, opened.session.get_inputs(), opened.session.get_outputs())
-            model = cls(opened, metadata, hashlib.sha256(content).hexdigest())
-            model._try_out()
+            sha256 = hashlib.sha256(content).hexdigest()
+            opened = open_session(
+                content,
+                providers,
+                allow_cpu_fallback,
+                threads,
+                acceleration,
+                first_run=lambda opened: cls(opened, sha256)._try_out(),
+            )
+            model = cls(opened, sha256)
             if model.provider != CPU:
-                trusted = OpenSession(open_on_cpu(content, threads), CPU, ())
-                reference = cls(trusted, metadata, model.sha256)
-                model.deviation = check_deviation(metadata, model.infer, reference.infer)
+                trusted = cls(OpenSession(open_on_cpu(content, threads), CPU, ()), sha256)
+                model.deviation = check_deviation(model.metadata, model.infer, trusted.infer)
         except ModelError as error:
             raise ModelError(f'{path}: {error}', error.field) from error
         except RUNTIME_ERRORS as error:
@@ -203,10 +210,6 @@ class CorrespondenceModel:
         if not isinstance(image, CameraImage):
             _check_image(image)
         return resize_image(image, self.metadata.camera.height, self.metadata.camera.width)
-
-    def end_profile(self) -> Path:
-        """Close the profile that ``acceleration.profile`` asked for; returns its file."""
-        return Path(self._session.end_profiling())
 
     def _in_image(
         self, name: str, pixel: NDArray[np.float32], image: ImageLike
@@ -287,7 +290,9 @@ class CorrespondenceModel:
         self.infer(image, nothing, Intrinsics(camera.width, camera.height, focal))
 
 
-def _read_metadata(described: dict[str, str]) -> ModelMetadata:
+def _described(session: onnxruntime.InferenceSession) -> ModelMetadata:
+    """The metadata of a model; raises ModelError where it has none or its tensors do not fit."""
+    described = session.get_modelmeta().custom_metadata_map
     if METADATA_KEY not in described:
         raise ModelError(
             f'the model does not describe itself: metadata key {METADATA_KEY!r} is missing '
@@ -295,9 +300,11 @@ def _read_metadata(described: dict[str, str]) -> ModelMetadata:
             METADATA_KEY,
         )
     try:
-        return ModelMetadata.from_json(described[METADATA_KEY])
+        metadata = ModelMetadata.from_json(described[METADATA_KEY])
     except ModelMetadataError as error:
         raise ModelError(f'metadata {error}', error.field) from error
+    check_tensors(metadata, session.get_inputs(), session.get_outputs())
+    return metadata
 
 
 def _check_image(image: NDArray[np.uint8]) -> None:

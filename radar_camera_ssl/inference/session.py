@@ -2,22 +2,25 @@
 """Opening an ONNX Runtime session on the execution provider that was asked for, or not at all.
 
 ONNX Runtime itself takes the CPU without an error when an accelerator is not in the build, or is
-but does not initialise (a missing cuDNN, no device). Here that is a refusal that says which of
-the two it was.
+but does not initialise (a missing cuDNN, no device), or does but takes no operator of the model.
+Here that is a refusal that says which of the three it was.
 """
 
 from __future__ import annotations
 
 import hashlib
+import tempfile
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as _ort
 
+from .accelerator_check import operators_by_provider
 from .engine_cache import default_cache, engine_folder
 from .errors import ModelError
 
@@ -57,7 +60,8 @@ class OpenSession:
     """A session, the provider it really runs on, and why each preferred one was passed over.
 
     arithmetic: what the provider calculates with (`arithmetic_of`). engines: folder of its
-    engines, where it builds such.
+    engines, where it builds such. operators: how many of the model's each provider has run in the
+    first run; None for the CPU, which runs them all.
     """
 
     session: onnxruntime.InferenceSession
@@ -65,6 +69,7 @@ class OpenSession:
     passed_over: tuple[str, ...]
     arithmetic: str = FP32
     engines: Path | None = None
+    operators: Counter[str] | None = None
 
 
 def available_providers() -> list[str]:
@@ -77,13 +82,11 @@ class Acceleration:
     """How an accelerator is to run a model; nothing of it changes the CPU's answers.
 
     precision: FP32 or FP16 (`arithmetic_of` says what a provider makes of it). engine_cache:
-    folder of all engines; None is the user's. profile: prefix of a file to which ONNX Runtime
-    writes what ran where, None for none.
+    folder of all engines; None is the user's.
     """
 
     precision: str = FP32
     engine_cache: Path | None = None
-    profile: Path | None = None
 
 
 SINGLE_PRECISION = Acceleration()
@@ -111,11 +114,15 @@ def open_session(
     allow_cpu_fallback: bool,
     threads: int,
     acceleration: Acceleration = SINGLE_PRECISION,
+    *,
+    first_run: Callable[[OpenSession], object],
 ) -> OpenSession:
-    """Open ``model`` on the first of ``providers`` that works.
+    """Open ``model`` on the first of ``providers`` that works: it must run operators of it.
+
+    ``first_run`` runs a session once, and raises what is wrong with the model.
 
     Raises :class:`ModelError` if the model does not load; if ``providers`` is empty; if an
-    accelerator is among them, none of those asked for initialises, and ``allow_cpu_fallback`` is
+    accelerator is among them, none of those asked for works, and ``allow_cpu_fallback`` is
     false (naming the CPU among the providers is no permission: it takes what an accelerator
     cannot run); and if TensorRT's engines have no folder.
     """
@@ -139,35 +146,42 @@ def open_session(
         helpers = [p for p in wanted[index:] if p in available]
         engines = _engines(model, acceleration) if TENSORRT in helpers else None
         options = [(name, _options(name, acceleration, engines)) for name in helpers]
-        try:
-            session = _create(model, [*options, (CPU, {})], threads, acceleration.profile)
-        except RUNTIME_ERRORS as error:
-            open_on_cpu(model, threads)  # A broken model is not the accelerator's fault.
-            old = f' (engines of another TensorRT? they are in {engines})' if engines else ''
-            passed_over.append(f'{provider} failed to initialise: {one_line(error)}{old}')
-            continue
-        taken = session.get_providers()
-        if taken and taken[0] == provider:
+        with tempfile.TemporaryDirectory() as scratch:
+            profile = Path(scratch) / 'profile'
+            try:
+                session = _create(model, [*options, (CPU, {})], threads, profile)
+            except RUNTIME_ERRORS as error:
+                open_on_cpu(model, threads)  # A broken model is not the accelerator's fault.
+                old = f' (engines of another TensorRT? they are in {engines})' if engines else ''
+                passed_over.append(f'{provider} failed to initialise: {one_line(error)}{old}')
+                continue
+            if session.get_providers()[:1] != [provider]:
+                passed_over.append(
+                    f'{provider} is in this build of ONNX Runtime but did not initialise '
+                    "(its reason is in ONNX Runtime's own log line)"
+                )
+                continue
             arithmetic = arithmetic_of(provider, acceleration.precision)
-            return OpenSession(session, provider, tuple(passed_over), arithmetic, engines)
-        passed_over.append(
-            f'{provider} is in this build of ONNX Runtime but did not initialise '
-            "(its reason is in ONNX Runtime's own log line)"
-        )
+            opened = OpenSession(session, provider, tuple(passed_over), arithmetic, engines)
+            first_run(opened)
+            operators = operators_by_provider(Path(session.end_profiling()))
+        if operators[provider]:
+            return replace(opened, operators=operators)
+        passed_over.append(f'{provider} is there, but takes no operator of this model')
     if wanted and not allow_cpu_fallback:
         raise ModelError(
             f'{"; ".join(passed_over)}; this build has {", ".join(available)}, '
             'and falling back to the CPU is not allowed'
         )
-    return OpenSession(open_on_cpu(model, threads, acceleration.profile), CPU, tuple(passed_over))
+    opened = OpenSession(open_on_cpu(model, threads), CPU, tuple(passed_over))
+    first_run(opened)
+    return opened
 
 
-def open_on_cpu(
-    model: bytes, threads: int, profile: Path | None = None
-) -> onnxruntime.InferenceSession:
+def open_on_cpu(model: bytes, threads: int) -> onnxruntime.InferenceSession:
     """Open ``model`` on the CPU. Raises :class:`ModelError` if it does not load."""
     try:
-        return _create(model, [(CPU, {})], threads, profile)
+        return _create(model, [(CPU, {})], threads)
     except RUNTIME_ERRORS as error:
         raise ModelError(f'ONNX Runtime cannot load the model: {one_line(error)}') from error
 

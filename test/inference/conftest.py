@@ -55,8 +55,9 @@ class Accelerated:
         return [self._change(name, value) for name, value in zip(names, answers, strict=True)]
 
     def end_profiling(self) -> str:
-        path = Path(self._real.end_profiling())
-        path.write_text(path.read_text().replace(CPU, self._runs_on))
+        if path := self._real.end_profiling():
+            profile = Path(path)
+            profile.write_text(profile.read_text().replace(CPU, self._runs_on))
         return str(path)
 
     def __getattr__(self, name: str) -> Any:

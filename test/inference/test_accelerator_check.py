@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from radar_camera_ssl.inference.accelerator_check import (
     operators_by_provider,
 )
 from radar_camera_ssl.inference.model import CorrespondenceModel, ModelError
-from radar_camera_ssl.inference.session import CPU, CUDA, Acceleration
+from radar_camera_ssl.inference.session import CPU, CUDA
 
 
 @pytest.mark.parametrize('kind', ['points', 'cube'])
@@ -63,12 +64,22 @@ def test_made_up_pairs_are_the_same_every_time_and_lit(tmp_path: Path, kind: str
     assert min(lit) > 0.5
 
 
-def test_a_profile_tells_what_ran_where(tiny_model: Path, tmp_path: Path) -> None:
-    asked = Acceleration(profile=tmp_path / 'profile')
-    model = CorrespondenceModel.load(tiny_model, acceleration=asked)
-    ran = operators_by_provider(model.end_profile())
-    assert set(ran) == {CPU}
-    assert ran[CPU] > 10
+def test_what_runs_where_is_counted_once(
+    accelerator: Any, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
+    accelerator()
+    model = CorrespondenceModel.load(tiny_model, [CUDA])
+    assert set(model.operators) == {CUDA}
+    assert model.operators[CUDA] > 10
+    assert model._session.end_profiling() == '', 'it is still being profiled'
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_cpu_is_not_profiled(tiny_model: Path) -> None:
+    model = CorrespondenceModel.load(tiny_model)
+    assert model.operators is None
+    assert model._session.end_profiling() == ''
 
 
 def test_what_is_no_profile(tmp_path: Path) -> None:

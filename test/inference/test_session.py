@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import onnxruntime
 import pytest
 
+from radar_camera_ssl.inference import session
 from radar_camera_ssl.inference.errors import ModelError
 from radar_camera_ssl.inference.model import CorrespondenceModel
 from radar_camera_ssl.inference.session import (
@@ -18,15 +22,23 @@ from radar_camera_ssl.inference.session import (
     TENSORRT,
     Acceleration,
     available_providers,
-    open_session,
 )
+
+AZURE = 'AzureExecutionProvider'
+
+open_session = partial(session.open_session, first_run=lambda opened: None)
 
 
 class FakeRuntime:
-    """ONNX Runtime of a build with accelerators, of which some initialise and some throw."""
+    """ONNX Runtime of a build with accelerators.
 
-    def __init__(self, build: Sequence[str], work: Sequence[str], throw: Sequence[str]) -> None:
-        self.build, self.work, self.throw = build, work, throw
+    Some initialise and work, some only initialise, some throw.
+    """
+
+    def __init__(
+        self, build: Sequence[str], work: Sequence[str], idle: Sequence[str], throw: Sequence[str]
+    ) -> None:
+        self.build, self.work, self.idle, self.throw = build, work, idle, throw
         self.asked: list[list[str]] = []
         self.options: dict[str, dict[str, Any]] = {}
 
@@ -40,16 +52,24 @@ class FakeRuntime:
         self.asked.append(names)
         if names[0] in self.throw:
             raise RuntimeError(f'libcudnn.so.9: cannot open shared object ({names[0]})')
-        taken = [name for name in names if name in self.work or name == CPU]
-        return FakeSession(taken, options)
+        taken = [name for name in names if name in (*self.work, *self.idle, CPU)]
+        return FakeSession(taken, [name for name in taken if name not in self.idle], options)
 
 
 class FakeSession:
-    def __init__(self, providers: list[str], options: onnxruntime.SessionOptions) -> None:
-        self._providers, self.options = providers, options
+    def __init__(
+        self, providers: list[str], at_work: list[str], options: onnxruntime.SessionOptions
+    ) -> None:
+        self._providers, self._at_work, self.options = providers, at_work, options
 
     def get_providers(self) -> list[str]:
         return self._providers
+
+    def end_profiling(self) -> str:
+        path = Path(f'{self.options.profile_file_prefix}.json')
+        ran = {'cat': 'Node', 'name': 'MatMul', 'args': {'provider': self._at_work[0]}}
+        path.write_text(json.dumps([ran]))
+        return str(path)
 
 
 @pytest.fixture(autouse=True)
@@ -62,9 +82,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def runtime(monkeypatch: pytest.MonkeyPatch) -> Any:
     def install(
-        build: Sequence[str] = (), work: Sequence[str] = (), throw: Sequence[str] = ()
+        build: Sequence[str] = (),
+        work: Sequence[str] = (),
+        idle: Sequence[str] = (),
+        throw: Sequence[str] = (),
     ) -> FakeRuntime:
-        fake = FakeRuntime(build, work, throw)
+        fake = FakeRuntime(build, work, idle, throw)
         monkeypatch.setattr(onnxruntime, 'get_available_providers', fake.get_available_providers)
         monkeypatch.setattr(onnxruntime, 'InferenceSession', fake.open)
         return fake
@@ -96,11 +119,11 @@ def test_the_reason_of_one_that_throws_is_told(runtime: Any) -> None:
         open_session(b'', [CUDA], False, 1)
 
 
-@pytest.mark.parametrize('throw', [[], [TENSORRT]])
+@pytest.mark.parametrize('failure', [{}, {'throw': [TENSORRT]}, {'idle': [TENSORRT]}])
 def test_another_accelerator_that_was_asked_for_is_no_fallback(
-    runtime: Any, throw: list[str]
+    runtime: Any, failure: dict[str, list[str]]
 ) -> None:
-    runtime(build=[TENSORRT, CUDA], work=[CUDA], throw=throw)
+    runtime(build=[TENSORRT, CUDA], work=[CUDA], **failure)
     opened = open_session(b'', [TENSORRT, CUDA, CPU], False, 1)
     assert opened.provider == CUDA
     assert len(opened.passed_over) == 1
@@ -108,14 +131,12 @@ def test_another_accelerator_that_was_asked_for_is_no_fallback(
 
 
 @pytest.mark.parametrize(
-    ('build', 'throw'),
-    [([], []), ([CUDA], []), ([CUDA], [CUDA])],
-    ids=['absent', 'mute', 'throws'],
+    'failure',
+    [{}, {'build': [CUDA]}, {'build': [CUDA], 'throw': [CUDA]}, {'build': [CUDA], 'idle': [CUDA]}],
+    ids=['absent', 'mute', 'throws', 'idle'],
 )
-def test_the_cpu_is_taken_only_with_leave(
-    runtime: Any, build: list[str], throw: list[str]
-) -> None:
-    runtime(build=build, throw=throw)
+def test_the_cpu_is_taken_only_with_leave(runtime: Any, failure: dict[str, list[str]]) -> None:
+    runtime(**failure)
     with pytest.raises(ModelError):
         open_session(b'', [CUDA, CPU], False, 1)
     opened = open_session(b'', [CUDA, CPU], True, 1)
@@ -213,6 +234,20 @@ def test_the_real_runtime_does_not_fall_back_in_silence(
     assert model.provider == CPU
     assert model.passed_over == (f'{CUDA} is not in this build of ONNX Runtime',)
     assert capfd.readouterr() == ('', '')
+
+
+@pytest.mark.skipif(AZURE not in available_providers(), reason='ONNX Runtime built without Azure')
+def test_the_real_runtime_does_not_idle_in_silence(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
+    told = f'{AZURE} is there, but takes no operator of this model'
+    with pytest.raises(ModelError, match=told):
+        CorrespondenceModel.load(tiny_model, [AZURE, CPU])
+    model = CorrespondenceModel.load(tiny_model, [AZURE, CPU], allow_cpu_fallback=True)
+    assert model.provider == CPU
+    assert model.passed_over == (told,)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_broken_model_is_not_blamed_on_the_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:

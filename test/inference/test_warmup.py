@@ -32,7 +32,7 @@ def test_an_accelerator_without_work_is_a_failure(
     accelerator: Any, tiny_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     accelerator(runs_on=CPU)
-    assert main(['warmup', str(tiny_model), '--providers', CUDA]) == 1
+    assert main(['warmup', str(tiny_model), '--providers', CUDA]) == 2
     assert 'takes no operator of this model' in capsys.readouterr().err
 
 

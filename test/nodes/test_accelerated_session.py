@@ -29,6 +29,11 @@ class Tensorrt(REAL):  # type: ignore[misc]
     def get_providers(self) -> list[str]:
         return [TENSORRT, CPU]
 
+    def end_profiling(self) -> str:
+        profile = Path(super().end_profiling())
+        profile.write_text(profile.read_text().replace(CPU, TENSORRT))
+        return str(profile)
+
 
 @pytest.fixture(autouse=True)
 def tensorrt(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -156,13 +156,23 @@ def test_a_package_that_is_not_here_fails_to_configure_by_name(
     rig.status(DiagnosticStatus.ERROR, package)
 
 
-def test_an_accelerator_that_is_not_there_fails_to_configure(make_rig: MakeRig) -> None:
-    if 'CUDAExecutionProvider' in onnxruntime.get_available_providers():
-        pytest.skip('this machine has the accelerator')
-    wanted = ['CUDAExecutionProvider', 'CPUExecutionProvider']
-    rig = make_rig(providers=wanted)
+@pytest.mark.parametrize(
+    ('provider', 'told'),
+    [
+        ('CUDAExecutionProvider', 'is not in this build'),
+        ('AzureExecutionProvider', 'takes no operator of this model'),
+    ],
+)
+def test_an_accelerator_that_does_not_work_fails_to_configure(
+    make_rig: MakeRig, provider: str, told: str
+) -> None:
+    if (provider in onnxruntime.get_available_providers()) != ('no operator' in told):
+        pytest.skip(f'of this build of ONNX Runtime it is not true that {provider} {told}')
+    rig = make_rig(providers=[provider, 'CPUExecutionProvider'])
     assert not rig.lifecycle.change('configure')
-    rig.status(DiagnosticStatus.ERROR, 'CUDAExecutionProvider')
+    rig.status(DiagnosticStatus.ERROR, told)
     rig.node.set_parameters([Parameter('allow_cpu_fallback', value=True)])
     assert rig.lifecycle.change('configure')
     rig.value('provider', 'CPUExecutionProvider')
+    assert rig.lifecycle.change('activate')
+    rig.status(DiagnosticStatus.WARN, told, 'inference')
