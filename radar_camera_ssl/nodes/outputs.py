@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,7 +45,7 @@ class Outputs:
         mismatches: QosMismatches,
         warn: Callable[[str, str], None],
     ) -> None:
-        """Create the publishers.
+        """Create the publishers, all or, where one of them fails, none.
 
         `settings()` are the present ones; `camera_info(size)` is the last valid one received of
         images of that size (height, width). `warn(reason, text)` is told of an overlay that fails.
@@ -54,12 +55,15 @@ class Outputs:
         profile = qos.profile(settings().output_reliability, settings().output_depth)
         self._mismatches, self._warn = mismatches, warn
         self._publishers: dict[str, LifecyclePublisher] = {}
-        for name, (topic, message_type) in TOPICS.items():
-            self._publishers[name] = node.create_lifecycle_publisher(
-                message_type, topic, profile, event_callbacks=qos.no_events()
-            )
-            resolved = node.resolve_topic_name(topic)
-            mismatches.watch(resolved, message_type, profile, is_input=False)
+        with ExitStack() as undo:
+            undo.callback(self.destroy)
+            for name, (topic, message_type) in TOPICS.items():
+                self._publishers[name] = node.create_lifecycle_publisher(
+                    message_type, topic, profile, event_callbacks=qos.no_events()
+                )
+                resolved = node.resolve_topic_name(topic)
+                mismatches.watch(resolved, message_type, profile, is_input=False)
+            undo.pop_all()
 
     def destroy(self) -> None:
         """Take the publishers down."""

@@ -12,7 +12,7 @@ os.environ['ROS_PYTHON_CHECK_FIELDS'] = '1'
 
 import itertools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +41,12 @@ def make_rig(
     """A factory of rigs: the node under test, and a peer that feeds and hears it."""
     rigs: list[Rig] = []
 
-    def make(**parameters: Any) -> Rig:
+    def make(remappings: Sequence[str] = (), **parameters: Any) -> Rig:
         parameters.setdefault('model_path', str(tiny_model))
         # Never a name twice: /rosout's publisher goes by the node's name, and the garbage
         # collector may take the new node's along with the old.
         test = request.node.name.split('[')[0]
-        rigs.append(Rig(f'/rig_{next(_numbers)}_{test}', parameters))
+        rigs.append(Rig(f'/rig_{next(_numbers)}_{test}', parameters, remappings))
         return rigs[-1]
 
     yield make

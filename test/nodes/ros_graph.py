@@ -7,7 +7,7 @@ import struct
 import threading
 import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -167,12 +167,15 @@ class Spinner:
 class Rig:
     """A node under test in its own namespace, with a peer around it."""
 
-    def __init__(self, namespace: str, parameters: dict[str, Any]) -> None:
+    def __init__(
+        self, namespace: str, parameters: dict[str, Any], remappings: Sequence[str] = ()
+    ) -> None:
         values = DEFAULTS | parameters
         self.namespace = namespace
         self.node = ReflectionHeatmapNode(
             namespace=namespace,
             parameter_overrides=[Parameter(name, value=value) for name, value in values.items()],
+            cli_args=['--ros-args', *(part for rule in remappings for part in ('-r', rule))],
             start_parameter_services=False,
         )
         self.name = f'{namespace}/reflection_heatmap'

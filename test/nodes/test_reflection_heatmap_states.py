@@ -12,6 +12,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rclpy.parameter import Parameter
+from rclpy.utilities import get_rmw_implementation_identifier
 from ros_graph import Rig, radar_message, wait_until
 from sensor_msgs.msg import Image
 
@@ -88,6 +89,36 @@ def test_an_impossible_transition_is_refused_and_the_node_lives(make_rig: MakeRi
     assert not answer.result().success
     assert rig.lifecycle.state() == 'unconfigured'
     assert rig.is_alive
+
+
+def sensor_topics(rig: Rig) -> list[str]:
+    """Inputs and outputs that the node subscribes to or publishes."""
+    ours = ('reflection_heatmap', rig.namespace)
+    found = rig.node.get_publisher_names_and_types_by_node(*ours)
+    found += rig.node.get_subscriber_names_and_types_by_node(*ours)
+    return [name for name, _ in found if '/output/' in name or '/input/' in name]
+
+
+@pytest.mark.skipif(
+    'fastrtps' not in get_rmw_implementation_identifier(),
+    reason='other middlewares let a node have two types on one topic',
+)
+@pytest.mark.parametrize(
+    ('rule', 'transitions'),
+    [
+        ('~/output/reflections:=~/output/overlay', ['configure', 'configure']),
+        ('~/input/radar:=~/input/image', ['configure', 'activate']),
+    ],
+)
+def test_two_types_on_one_topic_fail_and_leave_nothing_behind(
+    make_rig: MakeRig, rule: str, transitions: list[str]
+) -> None:
+    rig = make_rig(remappings=[rule])
+    for transition in transitions:
+        rig.lifecycle.change(transition)
+    rig.status(DiagnosticStatus.ERROR, f'{transitions[-1]} failed')
+    assert rig.lifecycle.state() == 'unconfigured'
+    assert sensor_topics(rig) == []
 
 
 # Parameters
