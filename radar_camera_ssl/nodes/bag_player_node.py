@@ -24,7 +24,7 @@ from . import process, qos
 from .bag_player_parameters import PlayerSettings
 from .conversions import stamp_message
 from .parameter_declaration import DeclaredParameters
-from .read_ahead import messages_ahead
+from .read_ahead import RawMessage, messages_ahead
 
 CLOCK_PERIOD_S = 0.02
 ACKNOWLEDGE_TIMEOUT_S = 5.0
@@ -51,6 +51,7 @@ class BagPlayerNode(Node):
         self._published: dict[str, int] = {}
         self._largest_lag_s = 0.0
         self._loops = 0
+        self._begin_ns = 0
         parameters = DeclaredParameters(self, PlayerSettings)
         self._settings = parameters.settings
         try:
@@ -81,6 +82,7 @@ class BagPlayerNode(Node):
             raise RecordingError('the parameter bag is empty')
         with Recording(self._settings.bag) as recording:
             types, duration_s = recording.topics, recording.duration_s
+            start_ns = recording.start_ns or 0
             for damage in recording.damages:
                 self.get_logger().warning(f'{self._settings.bag}: {damage}')
         offset_s = self._settings.start_offset
@@ -89,6 +91,8 @@ class BagPlayerNode(Node):
                 f'start_offset {offset_s:g} s leaves nothing of {self._settings.bag} '
                 f'({duration_s:g} s)'
             )
+        if offset_s > 0:  # else all is played, wherever metadata.yaml says that the bag starts
+            self._begin_ns = start_ns + int(offset_s * 1e9)
         wanted = [topic for topic in self._settings.topics if topic] or [
             topic for topic in types if not topic.startswith(GROUND_TRUTH_PREFIX)
         ]
@@ -171,36 +175,43 @@ class BagPlayerNode(Node):
                 return
 
     def _play_once(self) -> None:
-        begin_ns: int | None = None
+        first_ns: int | None = None
         began_s = 0.0
         with messages_ahead(
             Path(self._settings.bag), list(self._outputs), self._settings.read_ahead
         ) as messages:
             for message in messages:
-                if begin_ns is None:
-                    begin_ns = message.time_ns + int(self._settings.start_offset * 1e9)
-                    began_s = time.monotonic()
-                latched = message.topic.endswith((*LATCHED_LAST, 'tf_static'))
-                if message.time_ns < begin_ns and not latched:
-                    continue
-                if not self._wait_until(began_s, begin_ns, message.time_ns):
+                if self._stop.is_set():
                     return
-                self._outputs[message.topic].publish(message.data)
-                self._published[message.topic] = self._published.get(message.topic, 0) + 1
+                if message.time_ns < self._begin_ns:
+                    if message.topic.endswith((*LATCHED_LAST, 'tf_static')):
+                        self._publish_clock(self._begin_ns)
+                        self._publish(message)
+                    continue
+                if first_ns is None:
+                    # Not before: the time it took to skip the start is not to be caught up.
+                    first_ns, began_s = message.time_ns, time.monotonic()
+                if not self._wait_until(began_s, first_ns, message.time_ns):
+                    return
+                self._publish(message)
 
-    def _wait_until(self, began_s: float, begin_ns: int, time_ns: int) -> bool:
+    def _publish(self, message: RawMessage) -> None:
+        self._outputs[message.topic].publish(message.data)
+        self._published[message.topic] = self._published.get(message.topic, 0) + 1
+
+    def _wait_until(self, began_s: float, first_ns: int, time_ns: int) -> bool:
         """Sleep until a message is due, with /clock running; False when told to stop."""
         rate = self._settings.rate
-        due_s = began_s + (time_ns - begin_ns) * 1e-9 / rate
+        due_s = began_s + (time_ns - first_ns) * 1e-9 / rate
         while (left_s := due_s - time.monotonic()) > CLOCK_PERIOD_S:
             self._publish_clock(time_ns - int(left_s * rate * 1e9))
             if self._stop.wait(CLOCK_PERIOD_S):
                 return False
         if left_s > 0:
             time.sleep(left_s)
-        elif time_ns >= begin_ns:
+        elif time_ns >= first_ns:
             self._largest_lag_s = max(self._largest_lag_s, -left_s)
-        self._publish_clock(max(time_ns, begin_ns))
+        self._publish_clock(max(time_ns, first_ns))
         return not self._stop.is_set()
 
     def _publish_clock(self, time_ns: int) -> None:

@@ -22,7 +22,12 @@ class PlayerSettings:
     )
     loop: bool = parameter(False, 'Start again at the end, until stopped.')
     start_offset: float = parameter(
-        0.0, 'How much of the bag to leave out at its start.', unit='s', minimum=0.0, maximum=1e6
+        0.0,
+        'How much to leave out from the start of the bag, whichever `topics` are played; '
+        'latched topics are published all the same.',
+        unit='s',
+        minimum=0.0,
+        maximum=1e6,
     )
     topics: tuple[str, ...] = parameter(('',), 'Topics to publish. Empty: all but ground truth.')
     publish_clock: bool = parameter(True, 'Publish the bag time on `/clock`.')

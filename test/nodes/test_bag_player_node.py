@@ -20,7 +20,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from radar_camera_ssl.nodes.bag_player_node import BagPlayerNode
 from radar_camera_ssl.nodes.qos import latched
 from radar_camera_ssl.nodes.read_ahead import messages_ahead
-from radar_camera_ssl.sensors.recording import RecordingError
+from radar_camera_ssl.sensors.recording import Recording, RecordingError
 
 TOPICS = {'/camera/image_raw': Image, '/radar/points': PointCloud2}
 
@@ -126,6 +126,43 @@ def test_the_start_is_left_out_but_latched_topics_are_not(
         CameraInfo, f'{listener.namespace}/camera/camera_info', infos.append, latched()
     )
     wait_until(lambda: infos, 'a late subscriber gets no camera_info')
+
+
+def test_skipping_the_start_is_not_caught_up(
+    listener: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However slow the disk: what is played keeps its recorded distance."""
+    bag = write_bag(tmp_path / 'bag', drive_rows(1.0))
+    raw_messages = Recording.raw_messages
+
+    def slowly(self: Recording, topics: list[str]) -> Iterator[tuple[str, str, int, bytes]]:
+        for item in raw_messages(self, topics):
+            time.sleep(0.03 if item[2] < START_NS + 5 * 10**8 else 0.0)
+            yield item
+
+    monkeypatch.setattr(Recording, 'raw_messages', slowly)
+    player = listener.play(bag, start_offset=0.5)
+    wait_until(player.done, 'the player does not end')
+    heard = listener.heard['/radar/points']
+    wait_until(lambda: len(heard) == 5, lambda: f'{len(heard)} of 5')
+    arrivals = [arrival for arrival, _ in heard]
+    assert arrivals[-1] - arrivals[0] > 0.35
+
+
+def test_the_offset_counts_from_the_start_of_the_bag(listener: Listener, tmp_path: Path) -> None:
+    """Of a radar that was switched on later as of any other topic."""
+    switched_on = START_NS + 4 * 10**8
+    rows = [r for r in drive_rows(1.0) if r[0] != '/radar/points' or r[2] > switched_on]
+    player = listener.play(
+        write_bag(tmp_path / 'bag', rows),
+        topics=['/radar/points'],
+        wait_for_subscribers=['/radar/points'],
+        start_offset=0.5,
+        rate=10.0,
+    )
+    wait_until(player.done, 'the player does not end')
+    heard = listener.heard['/radar/points']
+    wait_until(lambda: len(heard) == 5, lambda: f'{len(heard)} of 5')
 
 
 def test_a_loop_plays_again_until_it_is_stopped(listener: Listener, tmp_path: Path) -> None:
