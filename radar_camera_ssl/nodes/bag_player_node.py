@@ -81,6 +81,7 @@ class BagPlayerNode(Node):
         if not self._settings.bag:
             raise RecordingError('the parameter bag is empty')
         with Recording(self._settings.bag) as recording:
+            recording.require_cdr()
             types, duration_s = recording.topics, recording.duration_s
             start_ns = recording.start_ns or 0
             for damage in recording.damages:

@@ -163,6 +163,7 @@ class _Plan:
 
 def _plan(bag: Path, radar_format: str, image_topic: str | None, radar_topic: str | None) -> _Plan:
     with Recording(bag) as recording:
+        recording.require_cdr()
         image_topic = recording.required_topic('image', image_topic)
         kind = 'cube' if radar_format == 'cube' else 'points'
         radar_topic = recording.required_topic(kind, radar_topic)

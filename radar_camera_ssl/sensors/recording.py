@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from rosbags.highlevel import AnyReader
 from rosbags.interfaces import Connection
 
 from .bag_files import open_bag, storage_files
@@ -120,6 +121,14 @@ class Recording:
         """Bag time of the first message, ns; None for an empty bag."""
         return int(self._reader.start_time) if self._reader.message_count else None
 
+    def require_cdr(self) -> None:
+        """Raise RecordingError for a bag whose raw messages are no CDR: one of ROS 1."""
+        if isinstance(self._reader, AnyReader) and not self._reader.is2:
+            raise RecordingError(
+                f'{self.path}: a ROS 1 bag, whose messages no ROS 2 node can read; convert it: '
+                f'rosbags-convert --src {self.path} --dst {self.path.with_suffix("")}'
+            )
+
     def topics_of(self, kind: str) -> list[str]:
         """Return the topics of a kind: image, points, cube or camera_info; no ground truth."""
         topics = self._of_type(kind)
@@ -199,6 +208,7 @@ class Recording:
     ) -> Iterator[tuple[str, str, int, bytes]]:
         """Yield (topic, type, bag time ns, serialised message) in the order of bag time.
 
+        Serialised as recorded: by CDR, but for a bag of ROS 1 (see `require_cdr`).
         `topics` None means all but ground truth, which is given only where it is named. What is
         not whole comes in the order in which it was recorded.
         """

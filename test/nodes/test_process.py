@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from bag_factory import ros1_bag
 from bags import drive_rows, write_bag
 from ros_graph import wait_until
 
@@ -107,6 +108,14 @@ def test_a_missing_bag_ends_the_player_with_one_line(start: Start, tmp_path: Pat
     assert process.wait(30) == 2
     assert 'no such bag' in log_of(tmp_path)
     assert 'Traceback' not in log_of(tmp_path)
+
+
+def test_a_ros_1_bag_ends_the_player_with_one_line(start: Start, tmp_path: Path) -> None:
+    process = start(PLAYER, '--ros-args', '-p', f'bag:={ros1_bag(tmp_path / "drive.bag")}')
+    assert process.wait(30) == 2
+    (line,) = log_of(tmp_path).splitlines()
+    assert line.startswith('cannot start: ')
+    assert 'rosbags-convert --src' in line
 
 
 def test_the_player_runs_without_a_home_and_says_where_it_logs(

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bag_factory import ros1_bag
 from bags import drive_rows, write_bag
 
 from radar_camera_ssl.evaluation.evaluate import evaluate_bags
@@ -123,6 +124,12 @@ def test_a_bag_without_a_radar_is_refused(tmp_path: Path, tiny_model: Path) -> N
     rows = [row for row in drive_rows(0.2) if row[0] != '/radar/points']
     bag = write_bag(tmp_path / 'bag', rows)
     with pytest.raises(RecordingError, match='no topic of kind points'):
+        run_replay_session(bag, tiny_model, tmp_path / 'outputs')
+
+
+def test_a_ros_1_bag_is_refused(tmp_path: Path, tiny_model: Path) -> None:
+    bag = ros1_bag(tmp_path / 'drive.bag')
+    with pytest.raises(RecordingError, match='convert it: rosbags-convert'):
         run_replay_session(bag, tiny_model, tmp_path / 'outputs')
 
 

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from rosbags.rosbag1 import Writer as Ros1Writer
-from rosbags.typesys import Stores, get_typestore
+from bag_factory import PIXELS, POINTS, ros1_bag
 
 from radar_camera_ssl.sensors import messages
 from radar_camera_ssl.sensors.bag_writer import BagWriter
@@ -17,9 +18,6 @@ from radar_camera_ssl.sensors.camera import decode_image
 from radar_camera_ssl.sensors.geometry import Intrinsics
 from radar_camera_ssl.sensors.radar_points import decode_points
 from radar_camera_ssl.sensors.recording import Recording, RecordingError, read_pairs
-
-PIXELS = np.full((4, 6, 3), 77, np.uint8)
-POINTS = np.ones(3, [(name, 'f4') for name in ('x', 'y', 'z', 'velocity', 'rcs')])
 
 
 def image(frame: str = 'camera') -> Any:
@@ -89,46 +87,6 @@ def test_camera_infos_that_nothing_tells_apart_are_listed(tmp_path: Path) -> Non
         recording.camera_info()
 
 
-def ros1_bag(path: Path) -> Path:
-    store = get_typestore(Stores.ROS1_NOETIC)
-    t = store.types
-
-    def header(frame: str, stamp_ns: int) -> Any:
-        stamp = t['builtin_interfaces/msg/Time'](*divmod(stamp_ns, 10**9))
-        return t['std_msgs/msg/Header'](0, stamp, frame)
-
-    fields = [
-        t['sensor_msgs/msg/PointField'](name, 4 * i, 7, 1)
-        for i, name in enumerate(POINTS.dtype.names or ())
-    ]
-    data = np.frombuffer(POINTS.tobytes(), np.uint8)
-    region = t['sensor_msgs/msg/RegionOfInterest'](0, 0, 0, 0, False)
-    k = np.diag([100.0, 100.0, 1.0]).ravel()
-    with Ros1Writer(path) as writer:
-        connections: dict[str, Any] = {}
-        for stamp in range(10**9, 2 * 10**9, 10**8):
-            camera, radar = header('camera', stamp), header('radar', stamp)
-            content = {
-                '/usb_cam/image_raw': t['sensor_msgs/msg/Image'](
-                    camera, 4, 6, 'bgr8', 0, 18, PIXELS.ravel()
-                ),
-                '/usb_cam/camera_info': t['sensor_msgs/msg/CameraInfo'](
-                    camera, 4, 6, 'plumb_bob', np.zeros(5), k, np.eye(3).ravel(), np.zeros(12),
-                    0, 0, region,
-                ),
-                '/ti_mmwave/radar_scan_pcl': t['sensor_msgs/msg/PointCloud2'](
-                    radar, 1, 3, fields, False, 20, 60, data, True
-                ),
-            }  # fmt: skip
-            for topic, msg in content.items():
-                if topic not in connections:
-                    connection = writer.add_connection(topic, msg.__msgtype__, typestore=store)
-                    connections[topic] = connection
-                raw = store.serialize_ros1(msg, msg.__msgtype__)
-                writer.write(connections[topic], stamp, raw)
-    return path
-
-
 def test_a_ros_1_bag_is_read_like_any_other(tmp_path: Path) -> None:
     with Recording(ros1_bag(tmp_path / 'drive.bag')) as recording:
         pairs = list(read_pairs(recording, 'points', 0.05))
@@ -145,3 +103,16 @@ def test_a_ros_1_bag_without_its_index_is_refused(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-4000])
     with pytest.raises(RecordingError, match=r'drive\.bag: cannot be read'):
         Recording(file)
+
+
+def test_where_cdr_is_wanted_a_ros_1_bag_is_refused_with_what_converts_it(tmp_path: Path) -> None:
+    with (
+        Recording(ros1_bag(tmp_path / 'drive.bag')) as recording,
+        pytest.raises(RecordingError, match=r'drive\.bag: a ROS 1 bag') as caught,
+    ):
+        recording.require_cdr()
+    arguments = str(caught.value).partition('rosbags-convert ')[2].split()
+    subprocess.run([sys.executable, '-m', 'rosbags.convert', *arguments], check=True)
+    with Recording(tmp_path / 'drive') as recording:
+        recording.require_cdr()
+        assert len(list(read_pairs(recording, 'points', 0.05))) == 10
