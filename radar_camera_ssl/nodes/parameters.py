@@ -29,8 +29,8 @@ def _check_radar_fields(entries: Sequence[str]) -> str | None:
 def _check_cube_axes(limits: Sequence[float]) -> str | None:
     if len(limits) != 6 or not all(math.isfinite(limit) for limit in limits):
         return f'six finite limits are needed, got {list(limits)}'
-    if any(limits) and not all(low < high for low, high in zip(*[iter(limits)] * 2, strict=True)):
-        return f'each low limit must be below its high one, got {list(limits)}'
+    if any(limits) and any(a == b for a, b in zip(limits[::2], limits[1::2], strict=True)):
+        return f'the two limits of an axis must differ, got {list(limits)}'
     return None
 
 
@@ -104,8 +104,9 @@ class Settings:
     )
     cube_axes: tuple[float, ...] = parameter(
         (0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
-        "The radar cube's axis limits: range low, high (m), azimuth low, high (rad), Doppler "
-        "low, high (m/s). Compared with the model's at configure; all zero: not compared.",
+        "The radar cube's axis limits, the outer edges of the first and of the last bin: range "
+        "(m), azimuth (rad), Doppler (m/s); an axis may run downwards. Compared with the model's "
+        'at configure; all zero: not compared.',
         check=_check_cube_axes,
     )
     image_transport: str = parameter(

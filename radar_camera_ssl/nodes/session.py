@@ -116,7 +116,7 @@ def _check_fit(model: CorrespondenceModel, settings: Settings) -> None:
         ('doppler_mps', limits[4:6]),
     ):
         trained = getattr(radar, name)
-        tolerance = 1e-3 * (trained[1] - trained[0])
+        tolerance = 1e-3 * abs(trained[1] - trained[0])
         if any(abs(a - b) > tolerance for a, b in zip(given, trained, strict=True)):
             raise ModelError(
                 f'radar.{name}: the model was trained on {list(trained)}, cube_axes says '

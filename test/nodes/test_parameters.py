@@ -61,7 +61,7 @@ def test_aliases_are_read_as_ours_and_theirs() -> None:
     [
         ({'slop': float('nan')}, 'slop'),
         ({'radar_fields': ['weight=power']}, 'radar_fields'),
-        ({'cube_axes': [0.0, 50.0, 1.0, -1.0, -10.0, 10.0]}, 'cube_axes'),
+        ({'cube_axes': [0.0, 50.0, 1.0, 1.0, -10.0, 10.0]}, 'cube_axes'),
         ({'image_transport': 'theora'}, 'image_transport'),
     ],
 )

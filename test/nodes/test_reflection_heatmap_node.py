@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
-from model_factory import CUBE, write_tiny_model
+from model_factory import CUBE, tiny_metadata, write_tiny_model
 from rclpy.parameter import Parameter
 from ros_graph import (
     Rig,
@@ -361,6 +362,20 @@ def test_axes_that_are_not_the_models_fail_to_configure(
     rig = make_rig(model_path=str(tiny_cube_model), radar_format='cube', cube_axes=axes)
     assert not rig.lifecycle.change('configure')
     rig.status(DiagnosticStatus.ERROR, 'radar.azimuth_rad')
+
+
+def test_axes_that_run_downwards_are_compared_like_any_other(
+    make_rig: MakeRig, tmp_path: Path
+) -> None:
+    """A model of columns from left to right, whose azimuth is positive to the left."""
+    cube = replace(CUBE, azimuth_rad=(0.9, -0.9))
+    model = write_tiny_model(
+        tmp_path / 'model.onnx', 'cube', description=tiny_metadata('cube', cube=cube)
+    )
+    for azimuth, fits in (((0.9, -0.9), True), ((-0.9, 0.9), False)):
+        axes = [*CUBE.range_m, *azimuth, *CUBE.doppler_mps]
+        rig = make_rig(model_path=str(model), radar_format='cube', cube_axes=axes)
+        assert rig.lifecycle.change('configure') == fits
 
 
 def test_the_last_frames_of_a_recording_find_their_partner(make_rig: MakeRig) -> None:

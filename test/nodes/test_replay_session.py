@@ -3,23 +3,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from bag_factory import ros1_bag
-from bags import drive_rows, write_bag
+from bags import START_NS, drive_rows, row, write_bag
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+from model_factory import CUBE, tiny_metadata, write_tiny_model
+from ros_graph import stamped
+from sensor_msgs.msg import Image
 
 from radar_camera_ssl.evaluation.evaluate import evaluate_bags
 from radar_camera_ssl.inference.model import CorrespondenceModel
+from radar_camera_ssl.nodes.conversions import bytes_field
 from radar_camera_ssl.nodes.replay_session import (
     ReplayError,
     ReplaySummary,
     run_replay_session,
 )
 from radar_camera_ssl.sensors.camera import decode_image
+from radar_camera_ssl.sensors.radar_cube import CubeAxes
 from radar_camera_ssl.sensors.radar_points import decode_points
 from radar_camera_ssl.sensors.recording import Recording, RecordingError, read_pairs, stamp_ns
 
@@ -112,6 +118,28 @@ def comparable(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value.dtype.str, value.tobytes()
     return [comparable(item) for item in value] if isinstance(value, list) else value
+
+
+def test_a_cube_whose_azimuth_runs_downwards_is_replayed(tmp_path: Path) -> None:
+    """With the axes that the bag tells, which are the model's."""
+    cube = replace(CUBE, azimuth_rad=(0.9, -0.9))
+    model = write_tiny_model(
+        tmp_path / 'model.onnx', 'cube', description=tiny_metadata('cube', cube=cube)
+    )
+    axes = CubeAxes(cube.range_m, cube.azimuth_rad, cube.doppler_mps)
+    info = DiagnosticStatus(values=[KeyValue(key=k, value=v) for k, v in axes.to_key_values()])
+    rows = [r for r in drive_rows(0.5) if r[0] != '/radar/points']
+    rows.append(row('/radar/cube_info', START_NS, info))
+    height, width, bins = cube.shape
+    radar = Image(encoding=f'32FC{bins}', height=height, width=width, step=4 * width * bins)
+    radar.data = bytes_field(np.zeros(cube.shape, np.float32))
+    rows += [
+        row('/radar/cube', time_ns, stamped(radar, time_ns, 'radar'))
+        for time_ns in range(START_NS, START_NS + 5 * 10**8, 10**8)
+    ]
+    bag = write_bag(tmp_path / 'bag', rows)
+    summary = run_replay_session(bag, model, tmp_path / 'outputs', radar_format='cube')
+    assert summary.heatmaps_recorded == 5, summary
 
 
 def test_a_model_that_cannot_be_loaded_ends_the_session_with_the_reason(tmp_path: Path) -> None:
