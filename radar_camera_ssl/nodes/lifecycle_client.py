@@ -71,11 +71,19 @@ class LifecycleClient:
     def change(self, transition: str, timeout_s: float = 30.0) -> bool:
         """Ask for configure, activate, deactivate, cleanup or shutdown; say whether it worked.
 
-        LifecycleError when the node does not answer.
+        To shut down a node that is finalized is done already. LifecycleError when the node does
+        not answer, or is to be shut down in the midst of a transition.
         """
         request = ChangeState.Request()
         if transition == 'shutdown':
-            request.transition.id = SHUTDOWNS[self.state(timeout_s)]
+            state = self.state(timeout_s)
+            if state == 'finalized':
+                return True
+            if state not in SHUTDOWNS:
+                raise LifecycleError(
+                    f'{self._name} is {state}: it can be shut down while {" or ".join(SHUTDOWNS)}'
+                )
+            request.transition.id = SHUTDOWNS[state]
         else:
             request.transition.id = TRANSITIONS[transition]
         return bool(self._call(self._change, request, timeout_s).success)
