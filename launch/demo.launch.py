@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -20,7 +21,7 @@ from launch.actions import (
     SetEnvironmentVariable,
 )
 from launch.conditions import IfCondition
-from launch.event_handlers import OnProcessExit
+from launch.event_handlers import OnProcessExit, OnShutdown
 from launch.events import Shutdown
 from launch.events.process import ProcessExited
 from launch.launch_description_sources import PythonLaunchDescriptionSource
@@ -116,6 +117,9 @@ def _play(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         return [EmitEvent(event=Shutdown(reason='the simulation failed'))]
 
     return [
+        RegisterEventHandler(
+            OnShutdown(on_shutdown=lambda *_: shutil.rmtree(folder, ignore_errors=True))
+        ),
         LogInfo(msg=f'simulating a drive of {values["duration"]} s to {bag}'),
         RegisterEventHandler(OnProcessExit(target_action=simulator, on_exit=simulated)),
         simulator,

@@ -68,7 +68,9 @@ class Launched:
             'ROS_DOMAIN_ID': str(1 + (os.getpid() + 50) % 100),
             'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
             'ROS_LOG_DIR': str(prefix / 'log'),
+            'TMPDIR': str(prefix / 'tmp'),
         }
+        (prefix / 'tmp').mkdir(exist_ok=True)
         path = str(prefix / 'share' / 'radar_camera_ssl' / 'launch' / file)
         with self._log.open('w') as log:
             self.process = subprocess.Popen(
@@ -212,3 +214,4 @@ def test_the_demo_simulates_a_drive_when_it_is_given_none(prefix: Path, tiny_mod
         assert launched.process.wait(30) == 0, launched.log
     finally:
         launched.stop()
+    assert not list((prefix / 'tmp').glob('radar_camera_ssl_demo_*'))
