@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
+from tqdm import tqdm
 
 from radar_camera_ssl.learning.batches import gather
 from radar_camera_ssl.learning.checkpoint import RunState, copied
@@ -21,6 +24,12 @@ from radar_camera_ssl.learning.sampling import spaced_choice
 FEWEST_DRIVES = 5
 """Of fewer drives none is held out: each one is worth more to the training."""
 
+FEWEST_PAIRS, FEWEST_TO_HOLD_OUT = 12, 8
+"""Distinct pairs of all drives, and of one held out: of fewer, misaligned ones are rare."""
+
+_COUNTED = 64
+"""Distinct pairs of a drive are counted up to here: no batch takes as many of one."""
+
 EVERY, BATCHES = 100, 6
 """Steps between two validations, and the batches of each.
 
@@ -29,17 +38,40 @@ the whole.
 """
 
 
-def hold_out(drives: Sequence[Drive], recipe: Recipe) -> tuple[list[Drive], list[Drive]]:
-    """Split drives into those to train on and those to validate on, which may be none."""
-    share = recipe.held_out if len(drives) >= FEWEST_DRIVES else 0.0
-    return split_drives(drives, share, recipe.seed)
+def hold_out(
+    drives: Sequence[Drive], recipe: Recipe, cube: bool = False
+) -> tuple[list[Drive], list[Drive]]:
+    """Split drives into those to train on and those to validate on, which may be none.
+
+    A drive of few distinct pairs is never held out: its batches would compare next to nothing.
+    Raises ValueError where all drives together have too few of them.
+    """
+    counts = [_distinct_pairs(drive, cube) for drive in drives]
+    if sum(counts) < FEWEST_PAIRS:
+        raise ValueError(
+            f'too few pairs to train on: of {sum(map(len, drives))}, {sum(counts)} have returns '
+            f'and are a second apart, the car having moved; {FEWEST_PAIRS} at least are needed'
+        )
+    fit = [d for d, n in zip(drives, counts, strict=True) if n >= FEWEST_TO_HOLD_OUT]
+    share = recipe.held_out if len(fit) >= FEWEST_DRIVES else 0.0
+    _, held = split_drives(fit, share, recipe.seed)
+    return [drive for drive in drives if drive not in held], held
+
+
+def _distinct_pairs(drive: Drive, cube: bool) -> int:
+    """Pairs that a batch may hold together; of points, those with a return."""
+    chosen = spaced_choice([drive], np.random.default_rng(0), 1, _COUNTED)
+    if cube:
+        return len(chosen)
+    return sum(len(drive.returns(i)) > 0 for _, i in chosen) if drive.has_points else 0
 
 
 class Selection(Callback):
     """Keeps in a run's state the weights with the lowest validation loss.
 
     The loss is that of the same batches with the same random numbers each time, every EVERY steps
-    and after the last one. Of several processes, the first one computes it.
+    and after the last one; one that is not finite counts for nothing. Of several processes, the
+    first one computes it.
     """
 
     def __init__(self, drives: Sequence[Drive], recipe: Recipe, state: RunState) -> None:
@@ -55,6 +87,10 @@ class Selection(Callback):
             return
         with trainer.precision_plugin.forward_context():
             loss = self.loss(module.objective, module.device)
+        if not math.isfinite(loss):
+            line = f'the validation loss of step {done} is not finite: these weights are not kept'
+            tqdm.write(line, file=sys.stderr)
+            return
         self.state.history.append({'step': done, 'validation_loss': loss})
         trainer.logger.log_metrics({'validation_loss': loss}, done)
         if loss < self.state.best_loss:

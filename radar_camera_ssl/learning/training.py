@@ -39,9 +39,6 @@ from radar_camera_ssl.learning.recipe import Recipe
 from radar_camera_ssl.learning.sampling import spaced_choice
 from radar_camera_ssl.learning.selection import Selection, hold_out
 
-FEWEST_PAIRS = 40
-"""Of fewer pairs, too few misaligned ones can be drawn."""
-
 SHARED_MEMORY = Path('/dev/shm')
 LEAST_SHARED_MEMORY = 2**30
 """Bytes: what the batches of a few workers take. Containers often have only 64 MiB."""
@@ -73,12 +70,10 @@ def train(
     has cores to spare. Processes of rank > 0 get the objective as trained, without selection and
     without what `Objective.finish` does.
 
-    Raises ValueError for too few pairs and for a folder with another recipe, other drives or
-    other settings, and FloatingPointError where loss or gradient is no longer finite.
+    Raises ValueError for too few pairs (`hold_out`) and for a folder with another recipe, other
+    drives or other settings, and FloatingPointError where loss or gradient is no longer finite.
     """
-    pairs = sum(len(drive) for drive in drives)
-    if pairs < FEWEST_PAIRS:
-        raise ValueError(f'{pairs} pairs are too few to train on: {FEWEST_PAIRS} at least')
+    split = hold_out(drives, recipe, objective.needs_cube)
     processes = int(os.environ.get('WORLD_SIZE', 1))
     recipe = replace(recipe, precision=_precision(folder, recipe))
     identity = {
@@ -93,7 +88,7 @@ def train(
     if state.objective:
         objective.load_state_dict(state.objective)
     if state.step < recipe.steps:
-        _fit(objective, drives, recipe, folder, state, progress, workers)
+        _fit(objective, *split, recipe, folder, state, progress, workers)
     objective.eval()
     if not state.finished and process_rank() == 0:
         if state.best_objective:
@@ -142,7 +137,8 @@ class _Steps(Dataset[Batch]):
 
 def _fit(
     objective: Objective,
-    drives: Sequence[Drive],
+    training: Sequence[Drive],
+    validation: Sequence[Drive],
     recipe: Recipe,
     folder: Path,
     state: RunState,
@@ -151,7 +147,6 @@ def _fit(
 ) -> None:
     """Take the steps that are left; leaves objective and state as they are after the last one."""
     keep_freed_memory()
-    training, validation = hold_out(drives, recipe)
     module = TrainingModule(objective.train(), recipe, state.step, state.optimiser)
     loader = DataLoader(
         _Steps(training, recipe, objective.needs_cube),

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 torch = pytest.importorskip('torch', reason='torch is not installed: learning is optional')
 
-from toy_training import ToyDrive, ToyObjective, toy_drives
+from toy_training import ToyDrive, ToyObjective, silent, toy_drives
 
 from radar_camera_ssl.learning import selection
 from radar_camera_ssl.learning.checkpoint import RunState, copied
@@ -66,6 +68,33 @@ def test_held_out_drives_are_not_trained_on(tmp_path):
 def test_a_tenth_is_held_out_but_none_of_few():
     counts = {n: len(hold_out(toy_drives(n), RECIPE)[1]) for n in (1, 4, 5, 14, 20)}
     assert counts == {1: 0, 4: 0, 5: 1, 14: 1, 20: 2}
+
+
+def test_drives_that_tell_nothing_are_not_held_out():
+    silent_ones = [silent(ToyDrive(f'silent_{k}', k)) for k in range(5)]
+    short = [ToyDrive(f'short_{k}', k, pairs=2) for k in range(20)]
+    long = toy_drives(5)
+    for seed in range(10):
+        recipe = replace(RECIPE, seed=seed)
+        training, held = hold_out(silent_ones + short + long, recipe)
+        assert len(held) == 1
+        assert held[0] in long
+        assert len(training) == 29
+    assert hold_out(silent_ones + short + long[:4], RECIPE)[1] == []
+    assert len(hold_out(silent_ones, RECIPE, cube=True)[1]) == 1
+
+
+def test_a_validation_loss_that_is_not_finite_counts_for_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(selection, 'EVERY', 3)
+    objective = Scripted([float('nan'), 2.0, float('nan')])
+    train(objective, toy_drives(), RECIPE, tmp_path, progress=False)
+    state = RunState.load(tmp_path)
+    assert state.best_loss == 2.0
+    logged = [entry['validation_loss'] for entry in state.history if 'validation_loss' in entry]
+    assert logged == [2.0]
+    said = capsys.readouterr().err
+    assert 'validation loss of step 3 is not finite' in said
+    assert said.count('\n') == 2
 
 
 def test_without_held_out_drives_the_last_weights_are_taken(tmp_path):

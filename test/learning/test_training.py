@@ -12,7 +12,7 @@ import pytest
 
 torch = pytest.importorskip('torch', reason='torch is not installed: learning is optional')
 
-from toy_training import ToyDrive, ToyObjective, toy_drives
+from toy_training import ToyDrive, ToyObjective, silent, toy_drives
 
 from radar_camera_ssl.learning import progress, selection, training
 from radar_camera_ssl.learning.checkpoint import FILE_NAME, RunState
@@ -185,9 +185,22 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
 
 
 def test_too_few_pairs_are_refused_before_any_work(tmp_path):
-    with pytest.raises(ValueError, match='30 pairs are too few'):
-        run(tmp_path / 'run', drives=toy_drives(1))
+    with pytest.raises(ValueError, match='too few pairs to train on: of 11, 11 have returns'):
+        run(tmp_path / 'run', drives=[ToyDrive('short', 0, pairs=11)])
+    parked = ToyDrive('parked', 0, pairs=100)
+    parked.speeds[:] = 0.0
+    with pytest.raises(ValueError, match='of 100, 1 have returns'):
+        run(tmp_path / 'run', drives=[parked])
     assert not (tmp_path / 'run').exists()
+
+
+def test_drives_without_returns_are_refused_before_any_work(tmp_path):
+    drives = [silent(drive) for drive in toy_drives(2)]
+    with pytest.raises(ValueError, match='of 60, 0 have returns'):
+        run(tmp_path / 'run', drives=drives)
+    drives[0].has_points = False
+    with pytest.raises(ValueError, match='of 60, 0 have returns'):
+        run(tmp_path / 'run', drives=drives)
 
 
 def test_a_loss_that_is_not_finite_is_refused_with_its_step(tmp_path):
