@@ -19,7 +19,7 @@ class ToyDrive:
     image_size = (8, 8)
 
     def __init__(self, name: str, seed: int, pairs: int = 30) -> None:
-        self.name = name
+        self.name, self.digest = name, f'{seed} {pairs}'
         self.grey = np.random.default_rng(seed).integers(0, 256, pairs)
         self.stamps = np.arange(pairs, dtype=np.int64) * 1_500_000_000
         self.speeds = np.full(pairs, 10.0, np.float32)

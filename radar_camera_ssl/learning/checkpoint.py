@@ -19,7 +19,8 @@ FILE_NAME = 'checkpoint.pt'
 class RunState:
     """What a run needs to go on, and what `export` needs of a finished one.
 
-    identity: what decides the result, as JSON: `recipe`, `drives`, `settings`, `processes`.
+    identity: what decides the result, as JSON: `recipe`, `drives`, `shards` (the drives'
+    digests by name), `settings`, `processes`.
     step: steps done. finished: whether `objective` is the result, calibration included.
     objective, optimiser: their state dicts. history: figures by step, oldest first.
     best_objective, best_loss: the weights with the lowest validation loss so far and that loss.

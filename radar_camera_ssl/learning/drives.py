@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Sequence
@@ -31,7 +32,7 @@ class Drive:
     name; stamps (n,) int64 ns of the image; speeds (n,) float32, m/s >= 0, of the car as the
     radar's Doppler tells it, NaN where it cannot; has_points, has_cube; cube_axes, cube_shape
     (R, A, D), None without a cube; image_size (height, width); max_returns, as many as a frame
-    has at most.
+    has at most; digest, of what was read of the bag, how, and which pairs came of it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -45,7 +46,8 @@ class Drive:
             summary = json.loads((folder / 'summary.json').read_text())
             if summary['schema'] != SCHEMA:
                 raise ValueError(f'schema {summary["schema"]}, expected {SCHEMA}')
-            index = json.loads((folder / 'index.json').read_text())
+            text = (folder / 'index.json').read_text()
+            index = json.loads(text)
             self.stamps = np.array(index['stamps'], np.int64)
             self.speeds = np.array(index['speeds'], np.float32)
             self.image_size: tuple[int, int] = (summary['height'], summary['width'])
@@ -58,6 +60,7 @@ class Drive:
             self._shards: list[str] = index['shards']
             # (n, 3) shard, offset, bytes
             self._places = {k: np.array(v, np.int64) for k, v in index['members'].items()}
+            self.digest = _digest(summary, text)
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f'{folder} holds no drive that can be read: {error}') from error
         self._maps: dict[int, NDArray[np.uint8]] = {}
@@ -100,6 +103,13 @@ class Drive:
             path = self.folder / self._shards[shard]
             self._maps[int(shard)] = np.memmap(path, np.uint8, 'r')
         return self._maps[int(shard)][offset : offset + size]
+
+
+def _digest(summary: dict[str, Any], index: str) -> str:
+    # The same bag elsewhere is the same data; why it broke off names its path, too.
+    told = {k: v for k, v in summary.items() if k not in ('bag', 'incomplete')}
+    content = json.dumps(told, sort_keys=True) + index
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def common_cube(drives: Sequence[Drive]) -> tuple[CubeAxes, tuple[int, int, int]]:

@@ -71,7 +71,8 @@ def train(
     without what `Objective.finish` does.
 
     Raises ValueError for too few pairs (`hold_out`) and for a folder with another recipe, other
-    drives or other settings, and FloatingPointError where loss or gradient is no longer finite.
+    drives, other shards of them or other settings, and FloatingPointError where loss or gradient
+    is no longer finite.
     """
     split = hold_out(drives, recipe, objective.needs_cube)
     processes = int(os.environ.get('WORLD_SIZE', 1))
@@ -79,6 +80,7 @@ def train(
     identity = {
         'recipe': asdict(recipe),
         'drives': [drive.name for drive in drives],
+        'shards': {drive.name: drive.digest for drive in drives},
         'settings': dict(settings or {}),
         'processes': processes,
     }
@@ -114,10 +116,15 @@ def _open_run(folder: Path, identity: dict[str, Any]) -> RunState:
     if not (folder / FILE_NAME).exists():
         return RunState(identity)
     state = RunState.load(folder)
+    if 'shards' not in state.identity:
+        raise ValueError(
+            f'{folder} holds a run of an earlier version, which does not tell what its drives '
+            'held; choose another folder or remove it'
+        )
     if differing := differences(state.identity, identity):
         raise ValueError(
-            f'{folder} holds a run with another recipe or other drives ({", ".join(differing)}); '
-            'choose another folder or remove it'
+            f'{folder} holds a run with another recipe, other drives or other shards of them '
+            f'({", ".join(differing)}); choose another folder or remove it'
         )
     return state
 

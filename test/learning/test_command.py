@@ -93,6 +93,11 @@ def test_another_recipe_in_the_same_folder_is_wrong_use(run, bags, capsys):
     assert 'recipe.steps' in error
 
 
+def test_a_finished_run_is_not_given_back_for_another_field(run, bags, capsys):
+    assert train(bags, run, '--store', str(run / 'other'), '--field', 'rcs=velocity') == 2
+    assert 'shards.toy_0, shards.toy_1' in capsys.readouterr().err
+
+
 def test_bags_without_points_are_learnt_from_by_their_cubes(tmp_path):
     bags = [str(write_toy_bag(tmp_path / f'c{k}', k, kinds='cube')) for k in range(2)]
     run = tmp_path / 'run'

@@ -309,6 +309,20 @@ def test_prepared_drives_are_not_read_again_and_outdated_ones_are(tmp_path):
     assert said[-1].endswith('4 pairs')
 
 
+def test_the_digest_tells_what_was_read_and_how_but_not_where_from(bag, tmp_path):
+    digest = prepared(bag, tmp_path / 'a').digest
+    moved = shutil.copytree(bag, tmp_path / 'moved' / bag.name)
+    assert prepared(moved, tmp_path / 'b').digest == digest
+    aliased = BagSource(aliases=(('rcs', 'velocity'),))
+    others = [
+        prepared(bag, tmp_path / 'c', source=aliased),
+        prepared(bag, tmp_path / 'd', slop_s=0.04),
+        prepared(bag, tmp_path / 'e', replace(FORM, max_returns=3)),
+        prepared(write_toy_bag(tmp_path / 'other' / bag.name, 2, FRAMES), tmp_path / 'f'),
+    ]
+    assert len({digest, *(drive.digest for drive in others)}) == 5
+
+
 def test_an_interrupted_drive_leaves_nothing_that_looks_whole(bag, tmp_path):
     def interrupt(_: int) -> None:
         raise KeyboardInterrupt

@@ -169,13 +169,22 @@ def test_a_finished_run_is_given_back_as_it_is(tmp_path, whole):
     [
         ({'recipe': replace(RECIPE, seed=5)}, 'recipe.seed'),
         ({'drives': toy_drives(5)}, 'drives'),
+        ({'drives': [ToyDrive('toy_0', 9), *toy_drives()[1:]]}, 'shards.toy_0'),
         ({'settings': {'network': {'width': 9}}}, 'settings.network'),
     ],
 )
 def test_a_folder_of_another_run_is_refused(tmp_path, change, named):
     run(tmp_path)
-    with pytest.raises(ValueError, match=f'another recipe or other drives .{named}.'):
+    with pytest.raises(ValueError, match=f'another recipe, other drives or .* .{named}[,)]'):
         run(tmp_path, **change)
+
+
+def test_a_run_that_does_not_tell_what_its_drives_held_is_refused(tmp_path):
+    state = run(tmp_path)
+    del state.identity['shards']
+    state.save(tmp_path)
+    with pytest.raises(ValueError, match='a run of an earlier version'):
+        run(tmp_path)
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path):
