@@ -38,7 +38,8 @@ class Drive:
     def __init__(self, folder: Path) -> None:
         """Open what `write_drive` left in the folder.
 
-        Raises OSError where there is none and ValueError where it is of another kind.
+        Raises OSError where there is none and ValueError where it is of another kind, or where a
+        shard is shorter than its members.
         """
         self.folder = folder
         self.name = folder.name
@@ -61,6 +62,7 @@ class Drive:
             # (n, 3) shard, offset, bytes
             self._places = {k: np.array(v, np.int64) for k, v in index['members'].items()}
             self.digest = _digest(summary, text)
+            self._check_sizes()
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f'{folder} holds no drive that can be read: {error}') from error
         self._maps: dict[int, NDArray[np.uint8]] = {}
@@ -90,6 +92,13 @@ class Drive:
     def cube(self, i: int) -> NDArray[np.float32]:
         """Give the cube (R, A, D) float32, dB, of pair i."""
         return np.asarray(self._array('cube.npy', i), np.float32)
+
+    def _check_sizes(self) -> None:
+        places = np.concatenate(list(self._places.values()))
+        for number, name in enumerate(self._shards):
+            end = places[places[:, 0] == number, 1:].sum(axis=1).max(initial=0)
+            if (self.folder / name).stat().st_size < end:
+                raise ValueError(f'{name} is cut off')
 
     def _array(self, kind: str, i: int) -> NDArray[Any]:
         return np.asarray(np.load(io.BytesIO(self._bytes(kind, i).tobytes())))

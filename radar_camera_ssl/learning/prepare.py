@@ -34,7 +34,8 @@ def prepare_drives(
 ) -> list[Drive]:
     """Make sure that every bag's shards are in `store`, and open them, in the bags' order.
 
-    Drives already there in this format are not read again, so that an interrupted call resumes.
+    Drives already there, whole and in this format, are not read again, so that an interrupted
+    call resumes.
     report is called with a line for each drive that was written, progress with the number of
     pairs since the last call. workers: processes that convert a bag each; more than one starts
     Python anew, so a script must guard its main part by `if __name__ == '__main__'`.
@@ -80,9 +81,10 @@ def _told(summary: dict[str, Any]) -> str:
 
 
 def _holds(folder: Path, bag: Path, settings: ShardSettings) -> bool:
-    """Tell whether the folder holds this bag's shards as they are wanted."""
+    """Tell whether the folder holds this bag's shards as they are wanted, and whole."""
     try:
         summary = json.loads((folder / 'summary.json').read_text())
+        Drive(folder)  # raises where a shard is missing or cut off
         return all(summary[key] == value for key, value in settings.request(bag).items())
     except (OSError, ValueError, KeyError, TypeError):
         return False

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import tarfile
 from dataclasses import replace
@@ -339,6 +340,19 @@ def test_what_a_killed_run_left_is_written_anew(bag, tmp_path):
     drive = prepared(bag, tmp_path)
     assert len(drive) == FRAMES
     assert [p.name for p in tmp_path.iterdir()] == [bag.name]
+
+
+@pytest.mark.parametrize('left', [0.5, 0.0, None])
+def test_a_shard_that_is_cut_off_or_missing_is_written_anew(bag, tmp_path, left):
+    whole = content(prepared(bag, tmp_path).folder)
+    (shard,) = (tmp_path / bag.name).glob('*.tar')
+    if left is None:
+        shard.unlink()
+    else:
+        shard.write_bytes(whole[0][: int(left * len(whole[0]))])
+    with pytest.raises(OSError if left is None else ValueError, match=re.escape(shard.name)):
+        Drive(shard.parent)
+    assert content(prepared(bag, tmp_path).folder) == whole
 
 
 def test_a_bag_that_is_cut_off_is_taken_as_far_as_it_goes(tmp_path):
