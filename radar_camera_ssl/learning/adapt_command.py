@@ -17,12 +17,13 @@ from tqdm import tqdm
 from radar_camera_ssl.arguments import duration, not_negative
 from radar_camera_ssl.learning.adaptation import STEPS, Adapted, adapt
 from radar_camera_ssl.learning.bag_arguments import add_source_arguments, bag_source
-from radar_camera_ssl.learning.command import WRONG_USE, source_commit
+from radar_camera_ssl.learning.command import WRONG_USE
 from radar_camera_ssl.learning.drives import Drive, common_cube
 from radar_camera_ssl.learning.export import export_model
 from radar_camera_ssl.learning.model import CorrespondenceNetwork
 from radar_camera_ssl.learning.prepare import drive_name
 from radar_camera_ssl.learning.shards import SampleFormat, ShardSettings, write_drive
+from radar_camera_ssl.learning.source import source_commit
 from radar_camera_ssl.learning.warm_start import load_model
 from radar_camera_ssl.sensors.errors import SensorDataError
 from radar_camera_ssl.sensors.recording import RecordingError

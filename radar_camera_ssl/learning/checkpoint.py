@@ -24,6 +24,7 @@ class RunState:
     step: steps done. finished: whether `objective` is the result, calibration included.
     objective, optimiser: their state dicts. history: figures by step, oldest first.
     best_objective, best_loss: the weights with the lowest validation loss so far and that loss.
+    commit, date: of the source (`source_commit`) and of the day (UTC) when the run was begun.
     """
 
     identity: dict[str, Any]
@@ -34,6 +35,8 @@ class RunState:
     history: list[dict[str, float]] = field(default_factory=list)
     best_objective: dict[str, Tensor] = field(default_factory=dict)
     best_loss: float = float('inf')
+    commit: str = 'unknown'
+    date: str = 'unknown'
 
     def save(self, folder: Path) -> None:
         """Write FILE_NAME in the folder; readers see the old state or the new one."""

@@ -5,12 +5,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import datetime
 import fcntl
 import hashlib
 import math
 import os
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -230,8 +228,8 @@ def _write(run: Path, drives: Sequence[Drive], path: Path) -> None:
         'pairs': sum(len(drive) for drive in drives),
         'objective': objective.TITLE,
         'recipe': {**state.identity['recipe'], **state.identity['settings']},
-        'commit': source_commit(),
-        'date': datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        'commit': state.commit,
+        'date': state.date,
         'metrics': _last_figures(state),
         'agreement_metrics': _last_figures(after),
     }
@@ -248,17 +246,3 @@ def _last_figures(state: RunState) -> dict[str, float]:
     if math.isfinite(state.best_loss):
         figures['best_validation_loss'] = state.best_loss
     return figures
-
-
-def source_commit() -> str:
-    """The source's commit, marked where it was changed, or 'unknown' for an installed package."""
-    try:
-        found = subprocess.run(
-            ['git', '-C', str(Path(__file__).parent), 'describe', '--always', '--dirty'],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return 'unknown'
-    return found.stdout.strip()

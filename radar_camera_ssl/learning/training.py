@@ -9,6 +9,7 @@ process alone validates, calibrates and writes.
 
 from __future__ import annotations
 
+import datetime
 import json
 import logging
 import os
@@ -38,6 +39,7 @@ from radar_camera_ssl.learning.progress import Bar, Keeper
 from radar_camera_ssl.learning.recipe import Recipe
 from radar_camera_ssl.learning.sampling import spaced_choice
 from radar_camera_ssl.learning.selection import Selection, hold_out
+from radar_camera_ssl.learning.source import source_commit
 
 SHARED_MEMORY = Path('/dev/shm')
 LEAST_SHARED_MEMORY = 2**30
@@ -114,7 +116,8 @@ def _precision(folder: Path, recipe: Recipe) -> str:
 def _open_run(folder: Path, identity: dict[str, Any]) -> RunState:
     """The state of the run in the folder, or of a new one."""
     if not (folder / FILE_NAME).exists():
-        return RunState(identity)
+        today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
+        return RunState(identity, commit=source_commit(), date=today)
     state = RunState.load(folder)
     if 'shards' not in state.identity:
         raise ValueError(

@@ -66,8 +66,17 @@ def test_what_stopped_between_the_stages_goes_on_with_the_second(run, bags, tmp_
 
 def test_export_writes_the_same_model_again(run, tmp_path):
     assert main(['export', str(run), '--out', str(tmp_path / 'again.onnx')]) == 0
-    again = CorrespondenceModel.load(tmp_path / 'again.onnx')
-    assert again.metadata == CorrespondenceModel.load(run / 'model.onnx').metadata
+    assert (tmp_path / 'again.onnx').read_bytes() == (run / 'model.onnx').read_bytes()
+
+
+def test_a_model_tells_when_and_of_what_its_training_was_begun(run, tmp_path):
+    shutil.copytree(run, tmp_path / 'run')
+    state = RunState.load(tmp_path / 'run')
+    state.commit, state.date = 'abcdef1', '2020-02-20'
+    state.save(tmp_path / 'run')
+    assert main(['export', str(tmp_path / 'run'), '--out', str(tmp_path / 'm.onnx')]) == 0
+    told = CorrespondenceModel.load(tmp_path / 'm.onnx').metadata.training
+    assert (told['commit'], told['date']) == ('abcdef1', '2020-02-20')
 
 
 def test_a_run_starts_from_the_weights_of_another(run, bags, tmp_path, monkeypatch):

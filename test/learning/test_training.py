@@ -187,6 +187,16 @@ def test_a_run_that_does_not_tell_what_its_drives_held_is_refused(tmp_path):
         run(tmp_path)
 
 
+def test_commit_and_date_stay_those_of_the_beginning(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, 'source_commit', lambda: 'begun')
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, Disturbed(6, lambda: os.kill(os.getpid(), signal.SIGINT)))
+    date = RunState.load(tmp_path).date
+    monkeypatch.setattr(training, 'source_commit', lambda: 'later')
+    state = run(tmp_path)
+    assert (state.commit, state.date) == ('begun', date)
+
+
 def test_what_is_no_checkpoint_is_refused(tmp_path):
     (tmp_path / FILE_NAME).write_bytes(b'no archive')
     with pytest.raises(ValueError, match='not the state of a run'):
