@@ -152,21 +152,32 @@ def install(kind: str, run: Path, metrics: dict[str, Any], numbers: list[int], t
 def train_and_judge(
     kind: str, seed: int, steps: int, training: list[Path], test: list[Path], folder: Path
 ) -> dict[str, Any] | None:
-    """Train one seed and evaluate it; returns what metrics.json holds, None on failure."""
+    """Train one seed and evaluate it; returns what metrics.json holds, None on failure.
+
+    A finished run is given back at once, or refused where it had another recipe or other drives.
+    """
     run = folder / f'seed_{seed}'
+    bags = [str(path) for path in training]
+    wanted = ['--radar', kind, '--seed', str(seed), '--steps', str(steps)]
+    wanted += ['--store', str(folder / 'shards')]
+    if command_line(['train', *bags, '--out', str(run), *wanted]) != 0:
+        return None
+    model = run / 'model.onnx'
     metrics = run / 'evaluation' / 'metrics.json'
-    if not metrics.exists():
-        bags = [str(path) for path in training]
-        wanted = ['--radar', kind, '--seed', str(seed), '--steps', str(steps)]
-        wanted += ['--store', str(folder / 'shards')]
-        if command_line(['train', *bags, '--out', str(run), *wanted]) != 0:
-            return None
+    if not _judges(metrics, model):
         bags = [str(path) for path in test]
-        model = str(run / 'model.onnx')
         results = str(run / 'evaluation')
-        if command_line(['evaluate', *bags, '--model', model, '--out', results]) != 0:
+        if command_line(['evaluate', *bags, '--model', str(model), '--out', results]) != 0:
             return None
     return json.loads(metrics.read_text(encoding='utf-8'))
+
+
+def _judges(metrics: Path, model: Path) -> bool:
+    """Tell whether the figures are there and of just this model."""
+    if not metrics.exists():
+        return False
+    judged = json.loads(metrics.read_text(encoding='utf-8'))['model']['sha256']
+    return judged == hashlib.sha256(model.read_bytes()).hexdigest()
 
 
 def main() -> int:
