@@ -59,6 +59,26 @@ def test_another_recipe_is_refused_and_not_answered_with_the_old_model(script, c
     assert judged(99) is None
 
 
+@pytest.mark.parametrize('kind', ['points', 'cube'])
+def test_judging_renews_the_figures_of_a_card_and_nothing_else(
+    script, called, tmp_path, monkeypatch, kind
+):
+    card = (script.HERE / f'{kind}.md').read_text()
+    (tmp_path / f'{kind}.md').write_text(card)
+    (tmp_path / f'{kind}.onnx').touch()
+    monkeypatch.setattr(script, 'HERE', tmp_path)
+    monkeypatch.setattr(script, 'figures_markdown', lambda metrics, command: 'the new figures')
+    assert script.judge(kind, [], tmp_path / 'out') == 0
+    assert called == ['evaluate']
+    now = (tmp_path / f'{kind}.md').read_text()
+    begin, end = card.index(script.FIGURES_BEGIN), card.index(script.FIGURES_END)
+    new = f'{script.FIGURES_BEGIN}the new figures'
+    assert now == card[:begin] + new + card[end:]
+    # The template has the same lines.
+    assert script.FIGURES_BEGIN in script.CARD
+    assert script.FIGURES_END in script.CARD
+
+
 def test_figures_of_another_model_are_not_taken(script, called, tmp_path):
     old = tmp_path / 'seed_0' / 'evaluation' / 'metrics.json'
     old.parent.mkdir(parents=True)
