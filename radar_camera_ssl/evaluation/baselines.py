@@ -9,7 +9,7 @@
 | `image_only` | the image | its most salient pixel | spectral residual saliency |
 | `empty_radar` | the image | | the model's for an empty radar frame |
 | `radar_only` | the radar | the model's prior, else azimuth in an unrotated camera | splat |
-| `another_image` | the radar | the model's, given another moment's image | |
+| `another_image` | the radar | the model's, given another moment's image | the model's for that |
 | `another_radar` | the image | of a random return of another moment | the model's for that |
 | `rcs` | the radar's strength | | |
 | `chance` | nothing: 0.5 of an AUROC, k of 16 of a recall at k | | |

@@ -257,7 +257,7 @@ class DriveEvaluation:
             there = _Scorer(other.truth, source, self._margin(image), self._intrinsics)
             there.score(
                 self.figures.baselines['another_image'],
-                Answer(pixel=swapped.pixel, likelihood=swapped.likelihood),
+                Answer(swapped.heatmap, swapped.pixel, swapped.likelihood),
             )
 
 

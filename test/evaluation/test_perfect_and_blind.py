@@ -182,6 +182,14 @@ def test_no_baseline_reaches_the_truth(perfect: dict[str, Any]) -> None:
     assert perfect['oracle']['pointing_accuracy'] == 1.0
 
 
+def test_a_heatmap_that_needs_no_image_is_as_good_with_another_one(
+    perfect: dict[str, Any],
+) -> None:
+    blind = perfect['baselines']['another_image']
+    for key in ('heatmap_ap', 'heatmap_max_f1', 'ciou'):
+        assert blind[key] == pytest.approx(1.0), key
+
+
 def test_the_truth_is_perfect_at_every_range_and_azimuth(perfect: dict[str, Any]) -> None:
     assert [(row['from'], row['to']) for row in perfect['by_range']] == [(20, 30)]
     assert len(perfect['by_azimuth']) > 4
