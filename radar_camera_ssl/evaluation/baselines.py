@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from radar_camera_ssl.evaluation import histograms
 from radar_camera_ssl.evaluation.ground_truth import FrameTruth
 from radar_camera_ssl.evaluation.metrics import METRIC_KEYS
-from radar_camera_ssl.evaluation.oracle import rcs_likelihood, splat
+from radar_camera_ssl.evaluation.oracle import rcs_likelihood, sources_about, splat
 from radar_camera_ssl.evaluation.retrieval import CHANCE
 from radar_camera_ssl.evaluation.scoring import Answer, heatmap_at_raster
 from radar_camera_ssl.sensors.geometry import Intrinsics
@@ -54,7 +54,6 @@ BASELINES = (
 _EVEN = ('ghost_auroc', 'mismatch_auroc', 'mismatch_auroc_2s', 'yaw_alarm_auroc')
 
 _SALIENCY_SIDE = 64
-_RADAR_ONLY_SIGMA = np.array([1.0, 1.0]) / 16
 
 
 def centre(count: int, image_size: tuple[int, int], grid: tuple[int, int]) -> Answer:
@@ -103,22 +102,23 @@ def radar_only(
     """Where radar alone would point: the model's geometric prior, where it has that output.
 
     Otherwise the azimuth seen by a camera that looks along the radar's axis, at the image's
-    middle row; without intrinsics that camera sees 90 degrees.
+    middle row; without intrinsics that camera sees 90 degrees. heatmap: `sources_about` these
+    pixels, by the range.
     """
     height, width = image_size
+    if intrinsics is None:
+        u, v, focal = (width - 1) / 2, (height - 1) / 2, width / 2
+        camera = Intrinsics(width, height, np.array([[focal, 0, u], [0, focal, v], [0, 0, 1]]))
+    else:
+        camera = intrinsics.scaled(width, height)
     if prior_pixel is None:
-        if intrinsics is None:
-            focal, middle = width / 2, (width - 1) / 2
-        else:
-            camera = intrinsics.scaled(width, height)
-            focal, middle = camera.matrix[0, 0], camera.matrix[0, 2]
         azimuth = np.asarray(returns.azimuth, np.float64)
         ahead = np.abs(azimuth) < np.deg2rad(85)
-        u = np.where(ahead, middle - focal * np.tan(np.where(ahead, azimuth, 0.0)), np.nan)
-        prior_pixel = np.stack([u, np.full(len(u), (height - 1) / 2)], axis=1)
-    likelihood = rcs_likelihood(returns.rcs)
-    sigma = np.broadcast_to(np.array([width, height]) * _RADAR_ONLY_SIGMA, prior_pixel.shape)
-    return Answer(splat(prior_pixel, sigma, likelihood, image_size, grid), prior_pixel)
+        across = camera.matrix[0, 0] * np.tan(np.where(ahead, azimuth, 0.0))
+        column = np.where(ahead, camera.matrix[0, 2] - across, np.nan)
+        prior_pixel = np.stack([column, np.full(len(column), (height - 1) / 2)], axis=1)
+    weight = rcs_likelihood(returns.rcs)
+    return Answer(sources_about(prior_pixel, returns.range, weight, camera, grid), prior_pixel)
 
 
 def chance(measured: Mapping[str, float | None]) -> dict[str, float | None]:

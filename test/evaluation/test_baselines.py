@@ -124,6 +124,19 @@ def test_radar_only_prefers_the_model_s_own_prior() -> None:
     assert answer.pixel is prior
 
 
+@pytest.mark.parametrize(('intrinsics', 'focal'), [(CAMERA, 200.0), (None, 160.0)])
+def test_radar_only_lights_what_a_thing_of_some_metres_covers(
+    intrinsics: Intrinsics | None, focal: float
+) -> None:
+    none, row = np.zeros(1, np.float32), np.zeros(1, np.int32)
+    for distance in (10.0, 20.0):
+        returns = RadarPoints(np.array([[distance, 0, 0]], np.float32), none, none + 60, row)
+        answer = baselines.radar_only(returns, SIZE, SIZE, intrinsics)
+        assert answer.heatmap is not None
+        area_m2 = answer.heatmap.sum() * (distance / focal) ** 2
+        assert area_m2 == pytest.approx(2 * np.pi * 0.9 * 0.8, rel=0.02)
+
+
 def test_centre_is_the_centre() -> None:
     answer = baselines.centre(2, SIZE, GRID)
     assert answer.pixel is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from radar_camera_ssl.evaluation.oracle import ProjectionOracle, rcs_likelihood, splat
+from radar_camera_ssl.evaluation.oracle import RISE_M, ProjectionOracle, rcs_likelihood, splat
 from radar_camera_ssl.sensors.geometry import OPTICAL_FROM_BODY, Intrinsics, RigidTransform
 from radar_camera_ssl.sensors.radar_points import RadarPoints
 
@@ -33,7 +33,7 @@ def test_projects_by_hand() -> None:
     assert answer.likelihood[1] == 0.0
     assert answer.heatmap is not None
     row, column = np.unravel_index(answer.heatmap.argmax(), GRID)
-    assert (row, column) == (int(264.5 // 16), int(269.5 // 16))
+    assert (row, column) == (int((264.5 - 62.5 * RISE_M) // 16), int(269.5 // 16))
 
 
 def test_what_leaves_the_image_is_unlikely_to_be_seen() -> None:
