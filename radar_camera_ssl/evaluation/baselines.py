@@ -18,7 +18,7 @@
 file does not hold. The mean over the very drives that are evaluated knows where their sources
 tend to be; and `best_fixed` is chosen with their ground truth at hand: no map that is the same
 for all frames, the training mean among them, has a higher AP, best F1 or pointing accuracy (but
-for what ties give away).
+for what ties give away), and none is better calibrated: its `ece` is 0 by construction.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from numpy.typing import NDArray
 
 from radar_camera_ssl.evaluation import histograms
 from radar_camera_ssl.evaluation.ground_truth import FrameTruth
-from radar_camera_ssl.evaluation.metrics import METRIC_KEYS
+from radar_camera_ssl.evaluation.metrics import METRIC_KEYS, expected_calibration_error
 from radar_camera_ssl.evaluation.oracle import rcs_likelihood, sources_about, splat
 from radar_camera_ssl.evaluation.retrieval import CHANCE
-from radar_camera_ssl.evaluation.scoring import Answer, heatmap_at_raster
+from radar_camera_ssl.evaluation.scoring import Answer, heatmap_at_raster, reliability_counts
 from radar_camera_ssl.sensors.geometry import Intrinsics
 from radar_camera_ssl.sensors.radar_points import RadarPoints
 
@@ -146,7 +146,8 @@ class FixedMaps:
     """Counts from which any answer that is the same for all frames can be scored at the end.
 
     hits[r, c]: how many true, visible returns would have been right, had they pointed at the
-    centre of cell r, c. positives: how often each sample point lay on a source.
+    centre of cell r, c; hits_strict: without the cell of tolerance. positives: how often each
+    sample point lay on a source.
     """
 
     def __init__(self, grid: tuple[int, int], raster: tuple[int, int]) -> None:
@@ -155,6 +156,7 @@ class FixedMaps:
         self.raster = raster
         self.returns = 0.0
         self.hits = np.zeros(grid)
+        self.hits_strict = np.zeros(grid)
         self.frames = 0
         self.positives = np.zeros(raster[0] * raster[1])
         self.heatmaps = 0
@@ -174,6 +176,7 @@ class FixedMaps:
         numbers, counts = np.unique(source[truth.visible(source)], return_counts=True)
         for number, count in zip(numbers, counts, strict=True):
             self.hits += count * _cells_on_source(truth, int(number), self.grid)
+            self.hits_strict += count * _centres_on_source(truth, int(number), self.grid)
             self.returns += count
 
     def merge(self, other: FixedMaps) -> None:
@@ -182,6 +185,7 @@ class FixedMaps:
             raise ValueError('drives of different image shapes have no common fixed map')
         self.returns += other.returns
         self.hits += other.hits
+        self.hits_strict += other.hits_strict
         self.frames += other.frames
         self.positives += other.positives
         self.heatmaps += other.heatmaps
@@ -196,6 +200,7 @@ class FixedMaps:
         values: dict[str, float | None] = dict.fromkeys(METRIC_KEYS)
         if self.returns:
             values['pointing_accuracy'] = float(self.hits.max() / self.returns)
+            values['pointing_accuracy_strict'] = float(self.hits_strict.max() / self.returns)
         if self.frames:
             values.update(self._heatmap_values(self.positives / self.frames))
         return values
@@ -209,6 +214,7 @@ class FixedMaps:
         if self.returns:
             peak = np.unravel_index(int(np.argmax(mean)), self.grid)
             values['pointing_accuracy'] = float(self.hits[peak] / self.returns)
+            values['pointing_accuracy_strict'] = float(self.hits_strict[peak] / self.returns)
         if self.frames:
             values.update(self._heatmap_values(heatmap_at_raster(mean, self.raster)))
         return values
@@ -220,10 +226,20 @@ class FixedMaps:
         total = np.bincount(index, minlength=bins).astype(np.float64) * self.frames
         negative = np.asarray(total - positive, np.float64)
         best = histograms.max_f1(positive, negative)
+        reliability = reliability_counts(score, self.positives / self.frames)
         return {
             'heatmap_ap': histograms.average_precision(positive, negative),
             'heatmap_max_f1': best[0] if best else None,
+            'ece': expected_calibration_error(reliability),
         }
+
+
+def _centres_on_source(truth: FrameTruth, source: int, grid: tuple[int, int]) -> NDArray[np.bool_]:
+    """Cells whose centre's nearest pixel lies on a source."""
+    (height, width), (rows, columns) = truth.instances.shape, grid
+    v = ((np.arange(rows) + 0.5) * height / rows).astype(np.int64)
+    u = ((np.arange(columns) + 0.5) * width / columns).astype(np.int64)
+    return np.asarray(truth.instances[np.ix_(v, u)] == source)
 
 
 def _cells_on_source(truth: FrameTruth, source: int, grid: tuple[int, int]) -> NDArray[np.bool_]:

@@ -232,10 +232,16 @@ def _heat(score: ImageArray, positive: NDArray[np.bool_]) -> Heat:
     index = histograms.score_bin(score)
     total = np.bincount(index, minlength=histograms.SCORE_BINS).astype(np.float64)
     hits = np.bincount(index[positive], minlength=histograms.SCORE_BINS).astype(np.float64)
+    return Heat(hits, total - hits, reliability_counts(score, positive))
+
+
+def reliability_counts(
+    score: NDArray[np.floating[Any]], positive: NDArray[Any]
+) -> NDArray[np.float64]:
+    """Counts (3, RELIABILITY_BINS): samples, sum of likelihoods, positives.
+
+    score: (n,) in [0, 1]; positive: (n,) whether, or how often, each sample is on a source.
+    """
     bins = np.minimum((score * RELIABILITY_BINS).astype(np.int64), RELIABILITY_BINS - 1)
-    reliability = [
-        np.bincount(bins, minlength=RELIABILITY_BINS),
-        np.bincount(bins, weights=score, minlength=RELIABILITY_BINS),
-        np.bincount(bins[positive], minlength=RELIABILITY_BINS),
-    ]
-    return Heat(hits, total - hits, np.stack(reliability).astype(np.float64))
+    weights = np.ones(len(score)), score, positive
+    return np.stack([np.bincount(bins, held, RELIABILITY_BINS) for held in weights])

@@ -38,7 +38,7 @@ def filled_maps(frames: int) -> tuple[baselines.FixedMaps, list[FrameTruth]]:
 
 def test_best_fixed_cell_is_the_best_of_all_cells() -> None:
     maps, truths = filled_maps(8)
-    best = 0.0
+    best = strict = 0.0
     for row in range(GRID[0]):
         for column in range(GRID[1]):
             pixel = baselines.cell_centre(row, column, SIZE, GRID)
@@ -48,6 +48,11 @@ def test_best_fixed_cell_is_the_best_of_all_cells() -> None:
             ]
             assert np.sum(hits) == pytest.approx(maps.hits[row, column], abs=3)
             best = max(best, float(np.mean(hits)))
+            undilated = [
+                on_source(t, np.array([1, 2, 2]), np.repeat(pixel[None], 3, 0)) for t in truths
+            ]
+            strict = max(strict, float(np.mean(undilated)))
+    assert maps.best_fixed()['pointing_accuracy_strict'] == pytest.approx(strict)
     assert maps.best_fixed()['pointing_accuracy'] == pytest.approx(best, abs=0.1)
 
 
@@ -62,6 +67,11 @@ def test_fixed_map_scores_as_if_it_were_given_to_every_frame() -> None:
     expected, found = tally.values(), maps.mean_heatmap()
     assert found['heatmap_ap'] == pytest.approx(expected['heatmap_ap'])
     assert found['heatmap_max_f1'] == pytest.approx(expected['heatmap_max_f1'])
+    assert found['ece'] == pytest.approx(expected['ece'])
+
+
+def test_how_often_each_place_reflects_has_no_calibration_error() -> None:
+    assert filled_maps(5)[0].best_fixed()['ece'] == pytest.approx(0.0, abs=1e-9)
 
 
 def source_density(truths: list[FrameTruth]) -> np.ndarray:

@@ -177,7 +177,8 @@ def test_no_baseline_reaches_the_truth(perfect: dict[str, Any]) -> None:
     # What needs no image is not blind here: the radar alone knows the azimuth.
     for name in set(told) - {'radar_only', 'another_image', 'rcs'}:
         for key, value in told[name].items():
-            if value is not None:
+            # Who says how often each place reflects is calibrated without either sensor.
+            if value is not None and key != 'ece':
                 assert value > 0.01 if key in SMALLEST else value < 0.8, (name, key)
     assert perfect['oracle']['pointing_accuracy'] == 1.0
 

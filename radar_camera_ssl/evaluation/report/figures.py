@@ -34,7 +34,8 @@ _SENTENCES = {
     'ghost_auroc': 'Of a true return and a ghost, the true one has the higher likelihood in '
     '{percent:.1f} % of the cases.',
     'ece': 'A likelihood read from the heatmap is off by {percent:.1f} points of a hundred on '
-    'average.',
+    'average. An answer that always says the prevalence is off by none, so no baseline counts '
+    'as beaten: read it beside the average precision.',
     'lit_area_empty_radar': '{percent:.2f} % of the image is lit when the radar sees nothing.',
     'mismatch_auroc': 'Of an aligned and a misaligned pair, the aligned one agrees better in '
     '{percent:.1f} % of the cases.',
@@ -158,8 +159,11 @@ def _blind(key: str, metrics: Mapping[str, Any]) -> Element:
 def against_blind(key: str, metrics: Mapping[str, Any]) -> str | None:
     """`beaten`, `not reached` or `within the interval`: the model and its best blind baseline.
 
-    None where the figure, its interval or such a baseline is missing.
+    None where the figure, its interval or such a baseline is missing, and for the calibration
+    error, which an answer that is always the prevalence does not have.
     """
+    if key == 'ece':
+        return None
     best = best_baseline(metrics['baselines'], key)
     interval = metrics['confidence_95'].get(key)
     if best is None or metrics.get(key) is None or not interval:
