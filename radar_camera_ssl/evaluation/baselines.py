@@ -12,6 +12,7 @@
 | `another_image` | the radar | the model's, given another moment's image | the model's for that |
 | `another_radar` | the image | of a random return of another moment | the model's for that |
 | `rcs` | the radar's strength | | |
+| `doppler` | the radar: its `doppler_heading`, against the median of the evaluation's own | | |
 | `chance` | nothing: 0.5 of an AUROC, k of 16 of a recall at k | | |
 
 `mean_heatmap` and `best_fixed` stand for the mean heatmap of the training drives, which a model
@@ -49,6 +50,7 @@ BASELINES = (
     'another_image',
     'another_radar',
     'rcs',
+    'doppler',
     'chance',
 )
 _EVEN = ('ghost_auroc', 'mismatch_auroc', 'mismatch_auroc_2s', 'yaw_alarm_auroc')

@@ -90,6 +90,7 @@ class DriveEvaluation:
         self._windows = WindowProbe(
             self._infer, self.figures.blocks, self._other_drive, np.random.default_rng([seed, 1])
         )
+        self.figures.headings = self._windows.headings
         camera = model.metadata.camera
         self._input_size = (camera.height, camera.width)
         self._retrieval = RetrievalProbe(self._infer, self.figures.blocks, self._input_size)

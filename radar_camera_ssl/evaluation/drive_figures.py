@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from radar_camera_ssl.evaluation import baselines
 from radar_camera_ssl.evaluation.by_bins import AZIMUTH_EDGES_DEG, RANGE_EDGES_M, ReturnsByBin
+from radar_camera_ssl.evaluation.doppler_heading import HeadingCounts
 from radar_camera_ssl.evaluation.histograms import bin_threshold, precision_recall
-from radar_camera_ssl.evaluation.metrics import Tally
+from radar_camera_ssl.evaluation.metrics import METRIC_KEYS, Tally
 from radar_camera_ssl.evaluation.moments import Moments
 from radar_camera_ssl.evaluation.time_blocks import (
     DRIVES_ENOUGH,
@@ -21,7 +22,7 @@ from radar_camera_ssl.evaluation.time_blocks import (
     resampled,
     total_of,
 )
-from radar_camera_ssl.evaluation.windows import window_counts
+from radar_camera_ssl.evaluation.windows import YAW_RAD, window_counts
 
 _FRAMEWISE_BASELINES = (
     'centre',
@@ -60,6 +61,7 @@ class DriveFigures:
         self.baselines = {name: Tally() for name in _FRAMEWISE_BASELINES}
         self.oracle_tally = Tally()
         self.fixed: baselines.FixedMaps | None = None
+        self.headings = HeadingCounts()
         self.by_range = ReturnsByBin(RANGE_EDGES_M)
         self.by_azimuth = ReturnsByBin(AZIMUTH_EDGES_DEG)
         self.moments = Moments()
@@ -79,6 +81,7 @@ class DriveFigures:
         for name, tally in self.baselines.items():
             tally.merge(other.baselines[name])
         self.oracle_tally.merge(other.oracle_tally)
+        self.headings.merge(other.headings)
         self.has_oracle |= other.has_oracle
         if self.frames == 0:
             self.fixed = other.fixed
@@ -114,6 +117,8 @@ class DriveFigures:
         if self.fixed is not None:
             figures['best_fixed'] = self.fixed.best_fixed()
             figures['mean_heatmap'] = self.fixed.mean_heatmap()
+        doppler = {'yaw_alarm_auroc': self.headings.auroc(float(np.rad2deg(YAW_RAD)))}
+        figures['doppler'] = {**dict.fromkeys(METRIC_KEYS), **doppler}
         figures['chance'] = baselines.chance(total.values())
         result['baselines'] = {
             name: figures[name] for name in baselines.BASELINES if name in figures

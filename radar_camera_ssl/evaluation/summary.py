@@ -35,7 +35,7 @@ WITHOUT_RADAR = (
     'another_radar',
     'chance',
 )
-WITHOUT_IMAGE = ('radar_only', 'another_image', 'rcs', 'chance')
+WITHOUT_IMAGE = ('radar_only', 'another_image', 'rcs', 'doppler', 'chance')
 # By the end of the key: digits, unit.
 _UNITS = {'_deg': (2, '°'), '_px': (1, ' px'), '_ms': (1, ' ms')}
 _SMALLER_IS_BETTER = (

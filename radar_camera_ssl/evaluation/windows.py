@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from radar_camera_ssl.evaluation import histograms
+from radar_camera_ssl.evaluation.doppler_heading import HeadingCounts
 from radar_camera_ssl.evaluation.metrics import Tally
 from radar_camera_ssl.evaluation.replay import RadarFrame
 from radar_camera_ssl.evaluation.time_blocks import BlockedTally
@@ -87,6 +88,8 @@ class WindowProbe:
         self._blocks = blocks
         self._other_drive = other_drive
         self._rng = rng
+        self.headings = HeadingCounts()
+        """What Doppler alone tells of the windows of the yaw figure."""
         self._past: deque[_Past] = deque()
         self._window: _Window | None = None
         self._last: int | None = None
@@ -208,6 +211,7 @@ class WindowProbe:
             estimate = yaw_estimate(yaw.here, yaw.left, yaw.right, YAW_RAD)
             if estimate is not None:
                 held += histograms.magnitude_counts(np.rad2deg(abs(estimate.angle)))
+                self.headings.add([answer.returns for answer in yaw.here], yaw is window.turned)
 
 
 def window_counts(tally: Tally) -> dict[str, int]:

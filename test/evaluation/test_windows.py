@@ -98,6 +98,14 @@ def test_a_model_that_sees_everything_is_perfect_and_windows_are_counted() -> No
     assert probe.missing() == {}
 
 
+def test_doppler_is_asked_of_the_windows_that_the_yaw_figure_rests_on() -> None:
+    probe, blocks = probed(Seer(), range(101), [frame(FOREIGN)[2]])
+    counts = window_counts(total_of(blocks.blocks))
+    told = probe.headings
+    assert told.mounted.sum() + told.untold[0] == counts['yaw_none'] == 3
+    assert told.turned.sum() + told.untold[1] == counts['yaw_turned'] == 3
+
+
 def test_the_model_is_run_two_and_a_half_times_more_for_each_frame_on_average() -> None:
     seer = Seer()
     probed(seer, range(80), [frame(FOREIGN)[2]])
