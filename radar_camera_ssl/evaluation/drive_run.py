@@ -17,7 +17,7 @@ from radar_camera_ssl.evaluation.metrics import METRIC_KEYS, WITHOUT_TRUTH
 from radar_camera_ssl.evaluation.oracle import ProjectionOracle
 from radar_camera_ssl.evaluation.outputs import DriveOutputs, OutputOptions
 from radar_camera_ssl.evaluation.progress import DriveProgress
-from radar_camera_ssl.evaluation.recorded_rig import RecordedRig
+from radar_camera_ssl.evaluation.recorded_rig import RecordedRig, check_cube_axes
 from radar_camera_ssl.evaluation.replay import RadarFrame, Replay, ReplayFrame
 from radar_camera_ssl.evaluation.rig_diagnosis import RigProbe
 from radar_camera_ssl.evaluation.timeline import Timeline
@@ -25,6 +25,7 @@ from radar_camera_ssl.evaluation.write_behind import WriteBehind
 from radar_camera_ssl.inference.model import CorrespondenceModel
 from radar_camera_ssl.inference.radar_frames import decode_radar
 from radar_camera_ssl.inference.session import CPU, SINGLE_PRECISION, Acceleration
+from radar_camera_ssl.model_metadata import CubeInput
 from radar_camera_ssl.sensors.errors import SensorDataError
 from radar_camera_ssl.sensors.geometry import transform_chain
 from radar_camera_ssl.sensors.recording import Recording, RecordingError
@@ -77,7 +78,7 @@ def evaluate_drive(
 
     What is asked of the model beyond the frames themselves, and its scoring, go on in a thread,
     as does the drawing: two cores have enough to do. The latencies are measured beside that.
-    Raises RecordingError for a recording that cannot be used at all.
+    Raises RecordingError for a recording that cannot be used at all, as for a cube of other axes.
     """
     path, options = job.path, job.options
     other_drive = _other_drive(job, model)
@@ -97,6 +98,8 @@ def evaluate_drive(
             options.max_pairs,
             intrinsics,
         )
+        if isinstance(model.metadata.radar, CubeInput):
+            check_cube_axes(recording, replay.radar_topic, model.metadata.radar)
         expected = recording.message_counts[replay.radar_topic]
         progress.expect(min(expected, options.max_pairs or expected))
         if intrinsics is None:
@@ -225,6 +228,8 @@ def _radar_frames(
     # What is wrong with this recording is said where it is evaluated itself.
     with suppress(RecordingError), Recording(path) as recording:
         topic = options.radar_topic or recording.find_topic(model.metadata.radar.kind)
+        if topic and isinstance(model.metadata.radar, CubeInput):
+            check_cube_axes(recording, topic, model.metadata.radar)
         for _, _, msg in recording.messages([topic] if topic else []):
             with suppress(SensorDataError):
                 frames.append(decode_radar(msg, model.metadata, options.field_aliases))
