@@ -11,7 +11,7 @@
 | `radar_only` | the radar | the model's prior, else azimuth in an unrotated camera | splat |
 | `another_image` | the radar | the model's, given another moment's image | the model's for that |
 | `another_radar` | the image | of a random return of another moment | the model's for that |
-| `rcs` | the radar's strength | | |
+| `rcs` | the returns' strength: RCS, or the power of a cube's cells | | |
 | `doppler` | the radar: its `doppler_heading`, against the median of the evaluation's own | | |
 | `chance` | nothing: 0.5 of an AUROC, k of 16 of a recall at k | | |
 

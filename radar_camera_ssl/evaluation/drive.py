@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from radar_camera_ssl.evaluation import baselines
+from radar_camera_ssl.evaluation.cube_strength import apparent_rcs, cell_power
 from radar_camera_ssl.evaluation.drive_figures import DriveFigures
 from radar_camera_ssl.evaluation.ground_truth import FrameTruth
 from radar_camera_ssl.evaluation.metrics import Tally
@@ -123,10 +124,11 @@ class DriveEvaluation:
             self.figures.fixed = baselines.FixedMaps(self._grid, raster_shape(*image.shape[:2]))
         if self.figures.fixed.raster == raster_shape(*image.shape[:2]):
             self.figures.fixed.add_heatmap(correspondence.heatmap)
+        returns, strength = self._with_strength(correspondence.returns, radar)
         projected = None
         if self._oracle is not None:
             size = (image.shape[0], image.shape[1])
-            projected = self._oracle.answer(correspondence.returns, size, self._grid)
+            projected = self._oracle.answer(returns, size, self._grid)
             inside = np.asarray(projected.likelihood) > 0
             seen = inside & (correspondence.likelihood >= 0.5)
             tally.add_projection(correspondence.pixel, np.asarray(projected.pixel), seen)
@@ -137,7 +139,8 @@ class DriveEvaluation:
             scorer = _Scorer(truth, source, self._margin(image), self._intrinsics)
             score = scorer.score(tally, correspondence)
             self._count_places(correspondence.returns, score)
-            self._score_framewise(scorer, image, correspondence)
+            self._score_framewise(scorer, image, returns, correspondence)
+            scorer.score(self.figures.baselines['rcs'], Answer(likelihood=strength))
             if projected is not None:
                 scorer.score(self.figures.oracle_tally, projected)
         rows = correspondence.returns.as_array(('x', 'y', 'velocity', 'rcs'))
@@ -176,10 +179,14 @@ class DriveEvaluation:
             self.figures.by_azimuth.add(azimuth, score.pointing)
 
     def _score_framewise(
-        self, scorer: _Scorer, image: ImageLike, correspondence: Correspondence
+        self,
+        scorer: _Scorer,
+        image: ImageLike,
+        returns: RadarPoints,
+        correspondence: Correspondence,
     ) -> None:
         """Score the baselines that cost no inference: on every frame."""
-        returns, size = correspondence.returns, (image.shape[0], image.shape[1])
+        size = image.shape[0], image.shape[1]
         count, tallies = len(returns), self.figures.baselines
         scorer.score(tallies['centre'], baselines.centre(count, size, self._grid))
         seen = resize_image(image, *self._input_size)
@@ -189,7 +196,20 @@ class DriveEvaluation:
             tallies['radar_only'],
             baselines.radar_only(returns, size, self._grid, self._intrinsics, prior),
         )
-        scorer.score(tallies['rcs'], Answer(likelihood=rcs_likelihood(returns.rcs)))
+
+    def _with_strength(
+        self, returns: RadarPoints, radar: RadarFrame
+    ) -> tuple[RadarPoints, NDArray[np.float64]]:
+        """Returns with their RCS, and the likelihood (N,) that each is true by strength alone.
+
+        In a cube power tells more of that than RCS: what is far and faint is clutter more often.
+        """
+        axes = self._model.metadata.radar
+        if isinstance(radar, RadarPoints) or not isinstance(axes, CubeInput):
+            return returns, rcs_likelihood(returns.rcs)
+        power = cell_power(radar, returns, axes)
+        rcs = apparent_rcs(power, returns.range, axes)
+        return replace(returns, rcs=rcs), rcs_likelihood(power)
 
     def _probe(
         self,
