@@ -64,7 +64,7 @@ class DriveEvaluation:
         model: CorrespondenceModel,
         intrinsics: Intrinsics | None = None,
         oracle: ProjectionOracle | None = None,
-        other_drive: Sequence[RadarFrame] = (),
+        other_drive: Sequence[Sequence[RadarFrame]] = (),
         blind_stride: int = 4,
         seed: int = 0,
         name: str = '',
@@ -72,8 +72,8 @@ class DriveEvaluation:
         """Start a drive.
 
         intrinsics: for angles, None without camera_info. oracle: None without extrinsics.
-        other_drive: radar frames of another drive, for misaligned pairs. name: of the drive, for
-        its best and worst moments.
+        other_drive: stretches of consecutive radar frames of another drive, for misaligned pairs.
+        name: of the drive, for its best and worst moments.
         """
         self._model = model
         self._intrinsics = intrinsics
@@ -119,7 +119,6 @@ class DriveEvaluation:
         if correspondence is None:
             correspondence = self._infer(image, radar)
         tally = self.figures.blocks.at(stamp)
-        tally.add_agreement(correspondence.agreement, aligned=True)
         if self.figures.fixed is None:
             self.figures.fixed = baselines.FixedMaps(self._grid, raster_shape(*image.shape[:2]))
         if self.figures.fixed.raster == raster_shape(*image.shape[:2]):
@@ -234,8 +233,7 @@ class DriveEvaluation:
         others = [other for other in others if way_m - other.way_m >= MOVED_M]
         if others:
             other = others[int(self._rng.integers(len(others)))]
-            swapped = self._infer(image, other.radar)
-            tally.add_agreement(swapped.agreement, aligned=False)
+            _add_twins(tally, correspondence, self._infer(image, other.radar))
         others = self._moments_away(stamp, BLIND_S)
         if others:
             # The least used: what is scored against its truth is an even sample of the drive.
@@ -244,9 +242,9 @@ class DriveEvaluation:
             swapped = self._infer(image, other.radar)
             self._score_swapped(scorer, image, swapped, other, len(correspondence.returns))
         if self._other_drive:
-            radar = self._other_drive[int(self._rng.integers(len(self._other_drive)))]
-            foreign = self._infer(image, radar)
-            tally.add_agreement(foreign.agreement, aligned=False)
+            stretch = self._other_drive[int(self._rng.integers(len(self._other_drive)))]
+            foreign = stretch[int(self._rng.integers(len(stretch)))]
+            _add_twins(tally, correspondence, self._infer(image, foreign))
 
     def _nothing(self) -> RadarFrame:
         """A radar frame without an echo: no returns, or a cube of the receiver's noise alone."""
@@ -280,6 +278,13 @@ class DriveEvaluation:
                 self.figures.baselines['another_image'],
                 Answer(swapped.heatmap, swapped.pixel, swapped.likelihood),
             )
+
+
+def _add_twins(tally: Tally, aligned: Correspondence, misaligned: Correspondence) -> None:
+    """Count the agreement of an image's own radar frame and of another, if both have returns."""
+    if len(aligned.returns) and len(misaligned.returns):
+        tally.add_agreement(aligned.agreement, aligned=True)
+        tally.add_agreement(misaligned.agreement, aligned=False)
 
 
 class _Scorer:

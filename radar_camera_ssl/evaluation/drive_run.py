@@ -21,6 +21,7 @@ from radar_camera_ssl.evaluation.recorded_rig import RecordedRig, check_cube_axe
 from radar_camera_ssl.evaluation.replay import RadarFrame, Replay, ReplayFrame
 from radar_camera_ssl.evaluation.rig_diagnosis import RigProbe
 from radar_camera_ssl.evaluation.timeline import Timeline
+from radar_camera_ssl.evaluation.windows import WINDOW_S
 from radar_camera_ssl.evaluation.write_behind import WriteBehind
 from radar_camera_ssl.inference.model import CorrespondenceModel
 from radar_camera_ssl.inference.radar_frames import decode_radar
@@ -30,7 +31,9 @@ from radar_camera_ssl.sensors.errors import SensorDataError
 from radar_camera_ssl.sensors.geometry import transform_chain
 from radar_camera_ssl.sensors.recording import Recording, RecordingError
 
-_OTHER_DRIVE_FRAMES = 64
+# Of another drive, as long as a window each.
+_STRETCHES = 5
+_STRETCH_FRAMES = 32
 
 
 @dataclass(frozen=True)
@@ -212,27 +215,29 @@ def _oracle(rig: RecordedRig, frame: ReplayFrame) -> ProjectionOracle | None:
     return ProjectionOracle(rig.intrinsics, optical_from_radar)
 
 
-def _other_drive(job: DriveJob, model: CorrespondenceModel) -> list[RadarFrame]:
+def _other_drive(job: DriveJob, model: CorrespondenceModel) -> list[list[RadarFrame]]:
     """Radar frames of the first other recording that has any to be read."""
     for path in job.others:
-        if frames := _radar_frames(path, model, job.options):
-            return frames
+        if stretches := _radar_stretches(path, model, job.options):
+            return stretches
     return []
 
 
-def _radar_frames(
+def _radar_stretches(
     path: Path, model: CorrespondenceModel, options: EvaluationOptions
-) -> list[RadarFrame]:
-    """Read the first radar frames of a recording, as far as they can be read and decoded."""
-    frames: list[RadarFrame] = []
+) -> list[list[RadarFrame]]:
+    """Stretches of radar frames from all over a recording, as far as they can be decoded."""
+    stretches: list[list[RadarFrame]] = [[] for _ in range(_STRETCHES)]
     # What is wrong with this recording is said where it is evaluated itself.
     with suppress(RecordingError), Recording(path) as recording:
         topic = options.radar_topic or recording.find_topic(model.metadata.radar.kind)
         if topic and isinstance(model.metadata.radar, CubeInput):
             check_cube_axes(recording, topic, model.metadata.radar)
-        for _, _, msg in recording.messages([topic] if topic else []):
-            with suppress(SensorDataError):
-                frames.append(decode_radar(msg, model.metadata, options.field_aliases))
-            if len(frames) >= _OTHER_DRIVE_FRAMES:
-                break
-    return frames
+        apart_s = max(recording.duration_s / _STRETCHES, WINDOW_S)
+        for _, time_ns, msg in recording.messages([topic] if topic else []):
+            index, into_s = divmod((time_ns - (recording.start_ns or 0)) * 1e-9, apart_s)
+            stretch = stretches[min(max(int(index), 0), _STRETCHES - 1)]
+            if into_s <= WINDOW_S and len(stretch) < _STRETCH_FRAMES:
+                with suppress(SensorDataError):
+                    stretch.append(decode_radar(msg, model.metadata, options.field_aliases))
+    return [stretch for stretch in stretches if stretch]

@@ -225,8 +225,9 @@ class Tally:
         lit_area_empty_radar: share of the image at or above the threshold of heatmap_max_f1, or
             above 0.5 without ground truth, when the radar frame is empty: no returns, or a cube of
             noise.
-        mismatch_auroc: `agreement` of aligned pairs above that of misaligned pairs: with radar
-            frames of another drive, and of this one since which the car has moved.
+        mismatch_auroc: `agreement` of aligned pairs above that of misaligned pairs: the same
+            images with radar frames of another drive, and of this one since which the car has
+            moved. Frames without a return are left out.
         mismatch_auroc_2s: the same of windows of 2 s, by `inference.alignment.window_agreement`.
             Which radar frames misalign a window: `windows.WindowProbe`.
         yaw_alarm_auroc: |angle| of `inference.alignment.yaw_estimate` over windows of 2 s, of

@@ -4,7 +4,8 @@
 Time is cut into windows one after another. Each is answered as it is and with radar frames that do
 not belong to its images; every other one also with its own radar turned by two degrees. Windows
 without a return, with a hole, or not over when the recording ends are left out. So are lagging
-radar frames of a car that stood: they do belong.
+radar frames of a car that stood: they do belong. What is aligned is counted only of frames that
+were also misaligned, so that both are the same moments.
 """
 
 from __future__ import annotations
@@ -56,10 +57,10 @@ class _Yaw:
 class _Window:
     start: int
     lag_s: float | None
-    foreign_from: int | None
+    foreign: Sequence[RadarFrame]
     turn_rad: float | None
     aligned: list[Correspondence] = field(default_factory=list)
-    misaligned: list[float] = field(default_factory=list)
+    twins: list[tuple[Correspondence, Correspondence]] = field(default_factory=list)
     stood: int = 0
     none: _Yaw = field(default_factory=_Yaw)
     turned: _Yaw = field(default_factory=_Yaw)
@@ -70,18 +71,18 @@ class WindowProbe:
 
     A window is counted once it is over, in the block that holds its first frame.
 
-    Misaligned is by turns the radar frames of another drive, in their order, or this drive's own
-    by a constant lag drawn from 0.5 to 6 s, as far as there is a past since which the car has
-    moved. Turned is every other window, by turns to the left and to the right, against the same
-    window as it is. That is two and a half more inferences a frame on average. Holds radar frames
-    of the longest lag, no images.
+    Misaligned is by turns a stretch of another drive's radar frames, in their order, or this
+    drive's own by a constant lag drawn from 0.5 to 6 s, as far as there is a past since which the
+    car has moved. Turned is every other window, by turns to the left and to the right, against
+    the same window as it is. That is two and a half more inferences a frame on average. Holds
+    radar frames of the longest lag, no images.
     """
 
     def __init__(
         self,
         infer: Infer,
         blocks: BlockedTally,
-        other_drive: Sequence[RadarFrame],
+        other_drive: Sequence[Sequence[RadarFrame]],
         rng: np.random.Generator,
     ) -> None:
         self._infer = infer
@@ -112,8 +113,9 @@ class WindowProbe:
             self._past.clear()
         self._last = stamp
         if self._window is not None and stamp - self._window.start >= WINDOW_S * 1e9:
-            self._count(self._window)
-            self._whole += 1
+            if any(len(answer.returns) for answer in self._window.aligned):
+                self._count(self._window)
+                self._whole += 1
             self._window = None
         while self._past and stamp - self._past[0].stamp > MOST_LAG_S * 1e9:
             self._past.popleft()
@@ -125,7 +127,7 @@ class WindowProbe:
     def missing(self) -> dict[str, str]:
         """Why a window figure cannot be had from this drive, by its key."""
         if not self._whole:
-            short = f'no {WINDOW_S:g} s of pairs without a hole'
+            short = f'no {WINDOW_S:g} s of pairs without a hole and with a return'
             return {'mismatch_auroc_2s': short, 'yaw_alarm_auroc': short}
         reasons = {}
         if not self._misaligned:
@@ -139,14 +141,15 @@ class WindowProbe:
         self._opened += 1
         elsewhere = [past.stamp for past in self._past if way_m - past.way_m >= MOVED_M]
         most = min(MOST_LAG_S, (stamp - elsewhere[0]) * 1e-9) if elsewhere else 0.0
-        lag_s = foreign_from = None
+        lag_s = None
+        foreign: Sequence[RadarFrame] = ()
         if self._other_drive and (number % 2 == 0 or most < LEAST_LAG_S):
-            foreign_from = int(self._rng.integers(len(self._other_drive)))
+            foreign = self._other_drive[int(self._rng.integers(len(self._other_drive)))]
         elif most >= LEAST_LAG_S:
             least = max(LEAST_LAG_S, (stamp - elsewhere[-1]) * 1e-9)
             lag_s = float(self._rng.uniform(least, max(least, most)))
         turn = (YAW_RAD, None, -YAW_RAD, None)[number % 4]
-        return _Window(stamp, lag_s, foreign_from, turn)
+        return _Window(stamp, lag_s, foreign, turn)
 
     def _ask(
         self,
@@ -158,9 +161,8 @@ class WindowProbe:
         correspondence: Correspondence,
     ) -> None:
         stranger: RadarFrame | None = None
-        if window.foreign_from is not None:
-            index = window.foreign_from + len(window.aligned)
-            stranger = self._other_drive[index % len(self._other_drive)]
+        if window.foreign:
+            stranger = window.foreign[len(window.aligned) % len(window.foreign)]
         elif window.lag_s is not None:
             wanted = stamp - window.lag_s * 1e9
             past = min(self._past, key=lambda held: abs(held.stamp - wanted))
@@ -169,7 +171,7 @@ class WindowProbe:
             else:
                 window.stood += 1
         if stranger is not None:
-            window.misaligned.append(self._infer(image, stranger).agreement)
+            window.twins.append((correspondence, self._infer(image, stranger)))
         if correspondence.prior_pixel is None or not isinstance(radar, RadarPoints):
             self._turnable = False
         elif window.turn_rad is not None:
@@ -197,16 +199,14 @@ class WindowProbe:
 
     def _count(self, window: _Window) -> None:
         tally = self._blocks.at(window.start)
-        if 2 * window.stood > len(window.aligned):
-            window.misaligned.clear()
-        self._misaligned += bool(window.misaligned)
-        for held, agreement in (
-            (tally.aligned_windows, [answer.agreement for answer in window.aligned]),
-            (tally.misaligned_windows, window.misaligned),
-        ):
-            together = window_agreement(agreement)
-            if together is not None:
-                held += histograms.score_counts(together)
+        shown = any(len(misaligned.returns) for _, misaligned in window.twins)
+        if shown and 2 * window.stood <= len(window.aligned):
+            self._misaligned += 1
+            kinds = (tally.aligned_windows, tally.misaligned_windows)
+            for held, answers in zip(kinds, zip(*window.twins, strict=True), strict=True):
+                together = window_agreement([answer.agreement for answer in answers])
+                if together is not None:
+                    held += histograms.score_counts(together)
         for held, yaw in ((tally.yaw_none, window.none), (tally.yaw_turned, window.turned)):
             estimate = yaw_estimate(yaw.here, yaw.left, yaw.right, YAW_RAD)
             if estimate is not None:

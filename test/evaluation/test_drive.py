@@ -62,13 +62,34 @@ def test_an_answer_at_hand_is_not_computed_again(model: CorrespondenceModel) -> 
 
 
 def test_another_drive_gives_misaligned_pairs_at_once(model: CorrespondenceModel) -> None:
-    other = [frame(100)[2]]
+    other = [[frame(100)[2]]]
     evaluation = DriveEvaluation(model, other_drive=other)
     evaluation.add(*frame(0))
     assert evaluation.figures.values()['mismatch_auroc'] is not None
     alone = DriveEvaluation(model)
     alone.add(*frame(0))
     assert alone.figures.values()['mismatch_auroc'] is None
+
+
+def test_what_is_aligned_is_counted_where_it_was_also_misaligned(
+    model: CorrespondenceModel,
+) -> None:
+    evaluation = DriveEvaluation(model, other_drive=[[frame(100)[2]]], blind_stride=3)
+    for index in range(9):
+        evaluation.add(*frame(index))
+    total = evaluation.figures.total
+    assert total.aligned.sum() == total.misaligned.sum() >= 3
+
+
+@pytest.mark.parametrize('silent', ['own', 'other'])
+def test_a_radar_frame_without_returns_is_neither_aligned_nor_misaligned(
+    model: CorrespondenceModel, silent: str
+) -> None:
+    nothing, (stamp, image, points, _) = RadarPoints.empty(), frame(0)
+    other = [[nothing if silent == 'other' else frame(100)[2]]]
+    evaluation = DriveEvaluation(model, other_drive=other)
+    evaluation.add(stamp, image, nothing if silent == 'own' else points, None)
+    assert evaluation.figures.values()['mismatch_auroc'] is None
 
 
 def test_frames_close_in_time_are_not_called_misaligned(model: CorrespondenceModel) -> None:

@@ -143,7 +143,7 @@ class Model:
 def evaluated(answering: Answering) -> dict[str, Any]:
     """16 s at 10 Hz; no return tells a speed, so the car is taken to move."""
     oracle = ProjectionOracle(CAMERA, RigidTransform(OPTICAL_FROM_BODY, np.zeros(3)))
-    other = [moment(FOREIGN + i).radar for i in range(30)]
+    other = [[moment(FOREIGN + i).radar for i in range(30)]]
     drive = DriveEvaluation(Model(answering), CAMERA, oracle, other)  # type: ignore[arg-type]
     for number in range(FRAMES):
         now = moment(number)
