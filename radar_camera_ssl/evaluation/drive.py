@@ -110,12 +110,10 @@ class DriveEvaluation:
 
         correspondence: the model's answer where the caller already has it. truth None: only what
         needs no ground truth is counted. Raises ValueError when the ground truth does not fit the
-        image.
+        pair.
         """
-        if truth is not None and truth.instances.shape != image.shape[:2]:
-            raise ValueError(
-                f'ground truth of {truth.instances.shape} for an image of {image.shape[:2]}'
-            )
+        if truth is not None and (problem := truth.misfit(image.shape, radar)):
+            raise ValueError(problem)
         if correspondence is None:
             correspondence = self._infer(image, radar)
         tally = self.figures.blocks.at(stamp)

@@ -112,6 +112,7 @@ def evaluate_drive(
             for key in METRIC_KEYS:
                 if key not in WITHOUT_TRUTH:
                     missing[key] = why
+        notes += _trained_on(path, model)
         identity = fingerprint(recording)
         evaluation = oracle = None
         timeline = Timeline()
@@ -147,7 +148,7 @@ def evaluate_drive(
             notes.append(f'{replay.undecodable[reason]} pairs dropped ({reason}): {problem}')
         notes += recording.damages
     if unlabelled:
-        notes.append(f'{unlabelled} pairs had no ground truth of their stamps')
+        notes.append(f'{unlabelled} pairs had no ground truth that fits them')
     if replay.incomplete:
         notes.append(f'evaluated up to where the recording breaks off: {replay.incomplete}')
     return DriveResult(
@@ -164,6 +165,14 @@ def evaluate_drive(
         timeline,
         [diagnosis],
     )
+
+
+def _trained_on(path: Path, model: CorrespondenceModel) -> list[str]:
+    drives = model.metadata.training.get('drives')
+    name = path.stem if path.is_file() else path.name
+    if isinstance(drives, list) and name in drives:
+        return ['the model was trained on a drive of this name']
+    return []
 
 
 def _passed_over(
@@ -196,10 +205,9 @@ def _truth(reader: GroundTruthReader, frame: ReplayFrame, notes: list[str]) -> F
         if problem not in notes:
             notes.append(problem)
         return None
-    if truth is not None and truth.instances.shape != frame.image.shape[:2]:
-        problem = f'ground truth of another size: {truth.instances.shape}'
-        if problem not in notes:
-            notes.append(problem)
+    if truth is not None and (misfit := truth.misfit(frame.image.shape, frame.radar)):
+        if misfit not in notes:
+            notes.append(misfit)
         return None
     return truth
 

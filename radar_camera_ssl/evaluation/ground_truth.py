@@ -46,6 +46,16 @@ class FrameTruth:
         largest = int(self.return_instance.max(initial=0))
         return np.bincount(self.instances.ravel(), minlength=largest + 1)
 
+    def misfit(self, image_shape: tuple[int, ...], radar: object) -> str | None:
+        """Say why this cannot be the truth of an image and a radar frame; None where it can."""
+        if self.instances.shape != image_shape[:2]:
+            return f'ground truth of {self.instances.shape} for an image of {image_shape[:2]}'
+        if isinstance(radar, RadarPoints):
+            rows = len(self.return_instance)
+            if radar.row.max(initial=-1) >= rows:
+                return 'ground truth of fewer returns than its radar frame has'
+        return None
+
     def visible(self, source: NDArray[np.integer[Any]]) -> NDArray[np.bool_]:
         """Whether each source number is a real source with at least one pixel in this image."""
         return (source > 0) & (self.pixel_count[source] > 0)

@@ -2,11 +2,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
+from model_factory import tiny_metadata, write_tiny_model
 
 from radar_camera_ssl.evaluation.drive_run import EvaluationOptions, _radar_stretches
+from radar_camera_ssl.evaluation.evaluate import evaluate_bags
+from radar_camera_ssl.evaluation.ground_truth import FrameTruth, GroundTruthReader
 from radar_camera_ssl.inference.model import CorrespondenceModel
 from radar_camera_ssl.sensors.radar_points import decode_points
 from radar_camera_ssl.sensors.recording import Recording
@@ -28,3 +33,33 @@ def test_another_drive_lends_stretches_from_all_over_its_length(
     assert all((np.diff(stretch) == 1).all() for stretch in numbers)
     assert all(len(stretch) >= 20 for stretch in numbers)
     assert [stretch[0] for stretch in numbers] == [0, 30, 60, 90, 120]
+
+
+def test_ground_truth_of_fewer_returns_is_told_once_and_not_used(
+    block_drive: Callable[..., Path], tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = GroundTruthReader.at
+
+    def cut(reader: GroundTruthReader, image_stamp: int, radar_stamp: int) -> FrameTruth | None:
+        truth = whole(reader, image_stamp, radar_stamp)
+        return truth and replace(truth, return_instance=truth.return_instance[:-1])
+
+    monkeypatch.setattr(GroundTruthReader, 'at', cut)
+    metrics = evaluate_bags([block_drive(frames=6)], tiny_model, None)
+    assert metrics['notes'] == [
+        'drive: ground truth of fewer returns than its radar frame has',
+        'drive: 6 pairs had no ground truth that fits them',
+    ]
+    assert (metrics['pairs'], metrics['frames_with_truth']) == (6, 0)
+
+
+def test_a_drive_that_the_model_was_trained_on_is_told(
+    block_drive: Callable[..., Path], tmp_path: Path
+) -> None:
+    metadata = replace(tiny_metadata(), training={'drives': ['known']})
+    model = write_tiny_model(tmp_path / 'model.onnx', description=metadata)
+    bags = [block_drive('known', frames=4), block_drive('unknown', frames=4)]
+    bags[1:] = [next(bags[0].glob('*.mcap')), bags[1]]
+    notes = evaluate_bags(bags, model, None)['notes']
+    said = 'the model was trained on a drive of this name'
+    assert notes == [f'known: {said}', f'known.mcap: {said}']

@@ -81,6 +81,16 @@ def test_returns_are_matched_by_row() -> None:
     assert truth.visible(truth.source_of(returns)).tolist() == [True, False]
 
 
+def test_truth_of_fewer_returns_than_the_radar_frame_s_does_not_fit() -> None:
+    none = np.zeros(2, np.float32)
+    returns = RadarPoints(np.zeros((2, 3), np.float32), none, none, np.array([0, 2], np.int32))
+    for rows, fits in ((3, True), (2, False), (0, False)):
+        truth = FrameTruth(np.ones((4, 4), np.uint16), np.zeros(rows, np.uint16))
+        misfit = truth.misfit((4, 4, 3), returns)
+        assert misfit is None if fits else 'fewer returns' in str(misfit)
+        assert truth.misfit((4, 4, 3), np.zeros((2, 2, 2), np.float32)) is None
+
+
 def test_cells_of_a_cube_are_matched_by_place() -> None:
     true = np.array([[10.0, 0, 0], [0, 20.0, 0]])
     truth = FrameTruth(np.ones((4, 4), np.uint16), np.array([1, 2], np.uint16), true)
