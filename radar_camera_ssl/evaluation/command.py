@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
         providers=tuple(args.providers),
         acceleration=Acceleration(args.precision, args.cache),
     )
-    with tqdm(unit='pair', disable=not sys.stderr.isatty()) as bar:
+    with tqdm(unit='step', disable=not sys.stderr.isatty()) as bar:
 
         def progress(done: int, total: int) -> None:
             bar.total = total

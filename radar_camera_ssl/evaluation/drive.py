@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -153,9 +153,12 @@ class DriveEvaluation:
         self.figures.frames += 1
         return correspondence
 
-    def finish(self) -> None:
-        """Count what only the whole drive tells, once all frames have passed."""
-        self._retrieval.finish()
+    def finish(self, inferred: Callable[[], None] = lambda: None) -> None:
+        """Count what only the whole drive tells, once all frames have passed.
+
+        inferred: called after every inference.
+        """
+        self._retrieval.finish(inferred)
         self._picker.finish()
         self.figures.moments = self._picker.moments
 

@@ -9,6 +9,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from radar_camera_ssl.evaluation import retrieval, rig_diagnosis
 from radar_camera_ssl.evaluation.drive import DriveEvaluation
 from radar_camera_ssl.evaluation.drive_result import DriveResult
 from radar_camera_ssl.evaluation.fingerprint import fingerprint
@@ -104,7 +105,9 @@ def evaluate_drive(
         if isinstance(model.metadata.radar, CubeInput):
             check_cube_axes(recording, replay.radar_topic, model.metadata.radar)
         expected = recording.message_counts[replay.radar_topic]
-        progress.expect(min(expected, options.max_pairs or expected))
+        expected = min(expected, options.max_pairs or expected)
+        afterwards = retrieval.inferences(expected) + rig_diagnosis.inferences(expected)
+        progress.expect(expected, afterwards)
         if intrinsics is None:
             missing['column_error_deg'] = missing['column_error_p90_deg'] = 'no camera_info'
         if not reader.available:
@@ -140,8 +143,9 @@ def evaluate_drive(
         if evaluation is None:
             evaluation = DriveEvaluation(model, intrinsics)
             notes.append('no pair could be used')
-        evaluation.finish()
-        diagnosis = probe.finish(oracle)
+        evaluation.finish(progress.inferred)
+        diagnosis = probe.finish(oracle, progress.inferred)
+        progress.finish()
         missing.update(evaluation.missing())
         notes += _passed_over(recording, replay, options, model)
         for reason, problem in replay.first_undecodable.items():

@@ -48,7 +48,8 @@ def evaluate_bags(
         reflections; None writes nothing.
     rerun: .rrd file for the same as with `record`; of several recordings one each, with their
         names at its end.
-    options: overrides slop_s. progress: called with pairs done and pairs there may be in all.
+    options: overrides slop_s. progress: called with steps done and steps there may be in all: a
+        pair is one, and so are `progress.INFERENCES_A_STEP` inferences after the last pair.
     jobs: recordings evaluated at once, each in a process of its own. ray: address of a cluster
         that evaluates them instead (`evaluate_on_cluster`). Either needs the model as a file, and
         nothing but `latency_ms` depends on it.

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,11 @@ images equal."""
 # Moments nearer in time than this hardly differ.
 _APART_S = 0.5
 _TOO_FEW = f'fewer than {GALLERY} moments {_APART_S:g} s apart between which the car moved'
+
+
+def inferences(pairs: int) -> int:
+    """How many the end of a drive of so many pairs may take."""
+    return GALLERY * (GALLERY - 1) if pairs >= GALLERY else 0
 
 
 @dataclass(frozen=True)
@@ -81,18 +87,21 @@ class RetrievalProbe:
             self._held = self._held[::2]
             self._apart_s *= 2
 
-    def finish(self) -> None:
-        """Compare the moments held, once all frames have passed."""
+    def finish(self, inferred: Callable[[], None] = lambda: None) -> None:
+        """Compare the moments held, once all frames have passed.
+
+        inferred: called after every inference.
+        """
         if len(self._held) < GALLERY:
             return
         index = (np.arange(GALLERY) + 0.5) * len(self._held) / GALLERY
         gallery = [self._held[int(i)] for i in index]
         for own in gallery:
-            others = [
-                self._infer(other.image, own.radar).agreement
-                for other in gallery
-                if other is not own
-            ]
+            others = []
+            for other in gallery:
+                if other is not own:
+                    others.append(self._infer(other.image, own.radar).agreement)
+                    inferred()
             self._blocks.at(own.stamp).add_retrieval(own.agreement, others)
         self._counted = True
 

@@ -10,6 +10,7 @@ radar and camera fit.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -63,6 +64,11 @@ _SURE = 0.95
 # Between these quantiles lie two standard deviations of a normal distribution.
 _ONE_SIGMA = (0.1587, 0.8413)
 _PROBE_RAD = np.deg2rad(0.5)
+
+
+def inferences(pairs: int) -> int:
+    """About how many a diagnosis of a drive of so many pairs may take; of cubes, fewer."""
+    return 9 * min(pairs, MOMENTS) + 500 if pairs >= LEAST_MOMENTS else 0
 
 
 class RigProbe:
@@ -125,8 +131,12 @@ class RigProbe:
     def _is_around(self, stamp: int, other: int) -> bool:
         return abs(stamp - other) <= self._around_s * 1e9
 
-    def finish(self, oracle: ProjectionOracle | None) -> RigEstimate:
+    def finish(
+        self, oracle: ProjectionOracle | None, inferred: Callable[[], None] = lambda: None
+    ) -> RigEstimate:
         """Search, once all frames have passed; oracle: the recording's extrinsics, if any.
+
+        inferred: called after every inference.
 
         The deviations are those of a bootstrap over BLOCKS blocks of time, and what a drive's
         blocks share (`YAW_SHARED_RAD`, `DELAY_SHARED_S`) besides.
@@ -135,7 +145,7 @@ class RigProbe:
         if len(self.held) >= LEAST_MOMENTS:
             with ThreadPoolExecutor(_THREADS) as pool:
                 moments = evenly(self.held, MOMENTS)
-                peak = RigSearch(self._infer, moments, self._axes, pool).peak()
+                peak = RigSearch(self._infer, moments, self._axes, pool, inferred).peak()
         if peak is None or len(peak.log_odds) < LEAST_MOMENTS:
             return _nothing(f'fewer than {LEAST_MOMENTS} moments with returns')
         agreement = float(1 / (1 + np.exp(-peak.log_odds.mean())))

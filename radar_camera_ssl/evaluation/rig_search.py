@@ -124,9 +124,14 @@ class RigSearch:
         moments: Sequence[Moment],
         axes: CubeAxes | None,
         pool: Executor,
+        inferred: Callable[[], None] = lambda: None,
     ) -> None:
-        """Start; infer is called from the pool's threads; axes: of the cube, None for points."""
+        """Start; infer is called from the pool's threads; axes: of the cube, None for points.
+
+        inferred: called after every inference, from this thread.
+        """
         self._infer = infer
+        self._inferred = inferred
         self._moments = moments
         self._axes = axes
         self._pool = pool
@@ -203,7 +208,11 @@ class RigSearch:
             moved = perturbed(radar, centre[YAW] + step[YAW], gap_s + step[DELAY], self._axes)
             return self._infer(_lowered(moment.image, centre[ROW] + step[ROW]), moved)
 
-        return list(self._pool.map(answer, moments))
+        answers = []
+        for told in self._pool.map(answer, moments):
+            answers.append(told)
+            self._inferred()
+        return answers
 
 
 def evenly(moments: Sequence[Moment], count: int) -> list[Moment]:
