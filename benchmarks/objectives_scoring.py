@@ -184,7 +184,7 @@ def evaluate(model: Any, bags: Sequence[Path]) -> dict[str, Any]:
                     raise ValueError(f'{bag} holds no ground truth')
                 if drive is None:
                     oracle = _oracle(intrinsics, transforms, pair)
-                    strangers = foreign if other != bag else ()
+                    strangers = [foreign] if other != bag else ()
                     drive = DriveEvaluation(model, intrinsics, oracle, strangers)
                 drive.add(pair.image_stamp, image, frame, truth)
                 if isinstance(model, RivalInTorch):
