@@ -163,14 +163,13 @@ def seeds_markdown(results: dict[int, dict[str, Any]]) -> str:
     """Headline figures of several training seeds as a Markdown table, their median first.
 
     results: by training seed, what metrics.json holds of one evaluation on the same recordings.
-    Radar-only and the best baseline without the radar are those of each seed's own model, so their
-    medians are told; the oracle does not depend on the seed.
+    The baselines stand in `figures_markdown`.
     """
     seeds = sorted(results)
     names = ' | '.join(f'seed {seed}' for seed in seeds)
     lines = [
-        f'| key | median | {names} | best without the radar | radar only | oracle |',
-        f'|---|---|{"---|" * len(seeds)}---|---|---|',
+        f'| key | median | {names} |',
+        f'|---|---|{"---|" * len(seeds)}',
     ]
     for key in HEADLINES:
         if any(results[seed][key] is None for seed in seeds):
@@ -178,16 +177,6 @@ def seeds_markdown(results: dict[int, dict[str, Any]]) -> str:
         values = [results[seed][key] for seed in seeds]
         cells = [f'`{key}`', format_figure(key, statistics.median(values))]
         cells += [_with_interval(results[seed], key) for seed in seeds]
-        blind = [
-            best[1]
-            for seed in seeds
-            if (best := best_baseline(_rows(results[seed], WITHOUT_RADAR), key)) is not None
-        ]
-        radar_only = [results[seed]['baselines']['radar_only'].get(key) for seed in seeds]
-        known = [value for value in radar_only if value is not None]
-        cells += [format_figure(key, statistics.median(v) if v else None) for v in (blind, known)]
-        oracle = results[seeds[0]]['oracle']
-        cells.append(format_figure(key, oracle[key] if oracle else None))
         lines.append(f'| {" | ".join(cells)} |')
     return '\n'.join(lines)
 

@@ -103,7 +103,7 @@ def test_a_cluster_gives_what_one_process_gives(
     assert failed['bag'] == 'nowhere'
     assert 'not there on node' in failed['error']
     assert without_latency(far) == {**without_latency(near), 'failed_bags': [failed]}
-    assert seen[-1] == (24, 24)
+    assert seen[-1][0] == seen[-1][1] >= 24
     for name in ('overlay.mp4', 'overlay.png', 'recorded/a/a.mcap', 'recorded/b/b.mcap'):
         assert (tmp_path / 'far' / name).read_bytes() == (tmp_path / 'near' / name).read_bytes()
 
