@@ -4,13 +4,13 @@
     python models/train.py points --install
     python models/train.py cube --install
     python models/train.py points --azimuth-noise 3 --drives 84 --steps 2800 --seeds 0 1 2
-    python models/train.py points --judge
+    python models/train.py points --renew
 
 Interrupted, it goes on where it was. The training bags hold no ground truth at all; the test
 drives have seeds that training never saw. Several training seeds are trained one after the other
 and told as their median; `--install` copies the first one's model to models/ and writes its card.
-`--judge` trains nothing: it judges the shipped model anew and renews its card's figures, for when
-the evaluation has changed.
+`--renew` trains nothing: it exports the shipped weights anew, judges them, and renews model and
+card, for when what is assumed of sources, or the evaluation, has changed.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import json
 import math
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from radar_camera_ssl.cli import main as command_line
 from radar_camera_ssl.evaluation.summary import figures_markdown, seeds_markdown
 from radar_camera_ssl.inference.model import CorrespondenceModel
 from radar_camera_ssl.learning.recipe import Recipe, agreement_recipe
+from radar_camera_ssl.learning.source import source_commit
 from radar_camera_ssl.simulation import CameraConfig, DriveConfig, RadarConfig, simulate_missing
 
 FIRST_TRAINING_SEED, TRAINING_DRIVES = 1000, 28
@@ -139,7 +141,7 @@ def install(kind: str, run: Path, metrics: dict[str, Any], numbers: list[int], t
     card = CARD.format(
         kind=kind,
         numbers=' '.join(map(str, numbers)),
-        sha256=hashlib.sha256(model.read_bytes()).hexdigest(),
+        sha256=_sha256(model),
         what=WHAT[kind],
         size=model.stat().st_size / 1e6,
         drives=len(training['drives']),
@@ -156,20 +158,37 @@ def install(kind: str, run: Path, metrics: dict[str, Any], numbers: list[int], t
     model.with_suffix('.md').write_text(card.rstrip() + '\n', encoding='utf-8')
 
 
-def judge(kind: str, test: list[Path], folder: Path) -> int:
-    """Evaluate the shipped model and renew the figures of its card; returns the exit code."""
-    model, results = HERE / f'{kind}.onnx', folder / 'shipped'
+def renew(kind: str, test: list[Path], folder: Path) -> int:
+    """Export the shipped weights, judge them, renew model and card; returns the exit code."""
+    # Need torch, which models/quantize.py, that takes the drives from here, does not.
+    from radar_camera_ssl.learning.export import export_model
+    from radar_camera_ssl.learning.prepare import prepare_drives
+    from radar_camera_ssl.learning.shards import SampleFormat
+    from radar_camera_ssl.learning.warm_start import load_model
+
+    model, made, results = HERE / f'{kind}.onnx', folder / f'{kind}.onnx', folder / 'evaluation'
+    old, (network, metadata) = _sha256(model), load_model(model)
+    form = SampleFormat(metadata.camera.height, metadata.camera.width)
+    drives = prepare_drives(test[:1], folder / 'shards', form)
+    exported = {**metadata.training, 'exported': source_commit()}
+    export_model(network, replace(metadata, training=exported), made, drives)
     bags = [str(path) for path in test]
-    command = ['evaluate', *bags, '--model', str(model), '--out', str(results), '--no-video']
+    command = ['evaluate', *bags, '--model', str(made), '--out', str(results), '--no-video']
     if command_line(command) != 0:
         return 1
     metrics = json.loads((results / 'metrics.json').read_text(encoding='utf-8'))
+    shutil.copyfile(made, model)
     card = model.with_suffix('.md')
     before, begin, rest = card.read_text(encoding='utf-8').partition(FIGURES_BEGIN)
     _, end, after = rest.partition(FIGURES_END)
-    figures = figures_markdown(metrics, f'python models/train.py {kind} --judge')
+    figures = figures_markdown(metrics, f'python models/train.py {kind} --renew')
+    before = before.replace(old, _sha256(model))
     card.write_text(f'{before}{begin}{figures}{end}{after}', encoding='utf-8')
     return 0
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def train_and_judge(
@@ -200,7 +219,7 @@ def _judges(metrics: Path, model: Path) -> bool:
     if not metrics.exists():
         return False
     judged = json.loads(metrics.read_text(encoding='utf-8'))['model']['sha256']
-    return judged == hashlib.sha256(model.read_bytes()).hexdigest()
+    return bool(judged == _sha256(model))
 
 
 def main() -> int:
@@ -214,18 +233,18 @@ def main() -> int:
     parser.add_argument('--azimuth-noise', type=float, default=1.0, metavar='DEG')
     parser.add_argument('--workers', type=int, default=2, help='processes that simulate')
     parser.add_argument('--install', action='store_true', help='copy the model to models/')
-    parser.add_argument('--judge', action='store_true', help="renew the shipped card's figures")
+    parser.add_argument('--renew', action='store_true', help='of the shipped weights, see above')
     args = parser.parse_args()
     shipped = (1.0, TRAINING_DRIVES)
-    if (args.install or args.judge) and (args.azimuth_noise, args.drives) != shipped:
+    if (args.install or args.renew) and (args.azimuth_noise, args.drives) != shipped:
         parser.error(f'what is shipped learns from {TRAINING_DRIVES} drives at the nominal noise')
     drives = args.out / 'drives' / f'{args.azimuth_noise:g}deg'
     kept = '' if args.drives == TRAINING_DRIVES else f'_{args.drives}drives'
     folder = args.out / f'{args.radar}_{args.azimuth_noise:g}deg{kept}'
-    trained_on = 0 if args.judge else args.drives
+    trained_on = 0 if args.renew else args.drives
     training, test = simulate(drives, trained_on, args.azimuth_noise, args.workers)
-    if args.judge:
-        return judge(args.radar, test, folder)
+    if args.renew:
+        return renew(args.radar, test, folder / 'renewed')
     results = []
     for seed in args.seeds:
         metrics = train_and_judge(args.radar, seed, args.steps, training, test, folder)

@@ -14,12 +14,14 @@ from torch import Tensor, nn
 from radar_camera_ssl.learning.network import NetworkConfig
 
 HALF_WIDTH_M = 0.5
-HALF_HEIGHT_M = 0.7
-RISE_M = 0.5
+HALF_HEIGHT_M = 0.6
+RISE_M = 0.7
 """How far the middle of a source lies above where a bumper-high radar sees it."""
+PIXEL_RISE_M = 0.5
+"""How far above it a pixel lies: lower than the middle, or it would miss what is low."""
 
-_BLUR_CELLS = 0.3
-_INDEPENDENT = 0.5
+_BLUR_CELLS = 0.8
+_INDEPENDENT = 0.4
 """What a return counts for, as a share of independent evidence: sources give several returns.
 
 Chosen, like the sizes, on simulated development drives with their labels, so that as many cells
@@ -66,8 +68,8 @@ class Extent(nn.Module):
 
 
 def rise_cells(returns: Tensor, focal: Tensor) -> Tensor:
-    """How far (u, v) (B, N, 2) in cells a source's middle lies above where its return is found."""
-    rise = RISE_M * _cells_per_m(returns, focal)
+    """How far (u, v) (B, N, 2) in cells a pixel lies above where its return is found."""
+    rise = PIXEL_RISE_M * _cells_per_m(returns, focal)
     return torch.stack((torch.zeros_like(rise), rise), -1)
 
 

@@ -42,18 +42,21 @@ class CorrespondenceNetwork(nn.Module):
         Gives heatmap (B, h, w) and likelihood (B, N) in [0, 1], pixel (B, N, 2) as (u, v) with
         pixel centres at integers, agreement (B) in [0, 1], and prior_pixel (B, N, 2): where the
         geometry alone would look, the radar-only baseline. What repeats best in images of things
-        is where they touch the ground; both pixels lie above it by the rise that the heatmap, too,
-        assumes of a source's middle.
+        is where they touch the ground; both pixels lie above it by `rise_cells`.
         """
         descriptors = self.correspondence.image_encoder(image.permute(0, 3, 1, 2).float() / 255.0)
         evidence = self.correspondence(tokens, descriptors)
         weight = tokens.mask.to(evidence.z.dtype)
-        likelihood = self.likelihood(evidence.in_view, tokens) * weight
-        focal = self.correspondence.geometry.focal
+        geometry = self.correspondence.geometry
+        # The calibration knows what evidence looks like, not where it was looked for. Half of the
+        # mass is what a source at the very edge has.
+        inside = torch.clamp_max(2.0 * geometry.share_in_view(tokens.returns), 1.0)
+        likelihood = self.likelihood(evidence.in_view, tokens) * inside * weight
+        focal = geometry.focal
         heatmap = self.extent(evidence.posterior, likelihood, tokens.returns, focal)
         agreement = self.agreement(descriptors, evidence.laid)
         rise = rise_cells(tokens.returns, focal)
-        centre, _, _ = self.correspondence.geometry(tokens.returns)
+        centre, _, _ = geometry(tokens.returns)
         prior_pixel = _cell_to_pixel(centre - rise) * weight[..., None]
         pixel = _cell_to_pixel(self.peak(evidence.posterior) - rise) * weight[..., None]
         return heatmap, likelihood, pixel, agreement, prior_pixel

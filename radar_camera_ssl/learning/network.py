@@ -158,6 +158,14 @@ class RigGeometry(nn.Module):
         widths = torch.stack((width_u, width_v), -1) * self.broadening
         return torch.stack((u, v), -1), widths, r[..., 4]
 
+    def share_in_view(self, returns: Tensor) -> Tensor:
+        """The Gaussian's mass within the image (...), of returns (..., 4); none behind the camera."""
+        centre, width, _ = self(returns)
+        by_row, by_column = self.mass(centre, width)
+        x, y = returns[..., 0], returns[..., 1]
+        ahead = torch.cos(self.yaw) * x - torch.sin(self.yaw) * y + self.lever_arm[0]
+        return by_row.sum(-1) * by_column.sum(-1) * (ahead > 0)
+
     def mass(self, centre: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
         """The Gaussian's mass per row (..., h) and per column (..., w) of the grid."""
         rows = torch.arange(self.rows, dtype=centre.dtype, device=centre.device)

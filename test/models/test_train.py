@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip('torch', reason='torch is not installed: learning is optional')
+torch = pytest.importorskip('torch', reason='torch is not installed: learning is optional')
+
+from radar_camera_ssl.learning.warm_start import load_model  # noqa: E402
 
 
 @pytest.fixture
@@ -60,20 +62,25 @@ def test_another_recipe_is_refused_and_not_answered_with_the_old_model(script, c
 
 
 @pytest.mark.parametrize('kind', ['points', 'cube'])
-def test_judging_renews_the_figures_of_a_card_and_nothing_else(
+def test_renewing_exports_the_same_weights_and_renews_what_the_card_says(
     script, called, tmp_path, monkeypatch, kind
 ):
-    card = (script.HERE / f'{kind}.md').read_text()
+    card, old = (script.HERE / f'{kind}.md').read_text(), script.HERE / f'{kind}.onnx'
     (tmp_path / f'{kind}.md').write_text(card)
-    (tmp_path / f'{kind}.onnx').touch()
+    (tmp_path / f'{kind}.onnx').write_bytes(old.read_bytes())
     monkeypatch.setattr(script, 'HERE', tmp_path)
     monkeypatch.setattr(script, 'figures_markdown', lambda metrics, command: 'the new figures')
-    assert script.judge(kind, [], tmp_path / 'out') == 0
+    assert script.renew(kind, [], tmp_path / 'out') == 0
     assert called == ['evaluate']
     now = (tmp_path / f'{kind}.md').read_text()
     begin, end = card.index(script.FIGURES_BEGIN), card.index(script.FIGURES_END)
-    new = f'{script.FIGURES_BEGIN}the new figures'
-    assert now == card[:begin] + new + card[end:]
+    renewed = hashlib.sha256((tmp_path / f'{kind}.onnx').read_bytes()).hexdigest()
+    before = card[:begin].replace(hashlib.sha256(old.read_bytes()).hexdigest(), renewed)
+    assert renewed in before
+    assert now == before + f'{script.FIGURES_BEGIN}the new figures' + card[end:]
+    (weights, _), (same, _) = load_model(old), load_model(tmp_path / f'{kind}.onnx')
+    for name, tensor in weights.state_dict().items():
+        assert torch.equal(tensor, same.state_dict()[name])
     # The template has the same lines.
     assert script.FIGURES_BEGIN in script.CARD
     assert script.FIGURES_END in script.CARD
