@@ -41,6 +41,8 @@ setup(
         'learning': [
             'onnx>=1.17',
             'onnxscript>=0.5',
+            # JPEG with full chroma.
+            'opencv-python-headless>=4.7',
             'pytorch-lightning>=2.6',
             'tensorboard>=2.17',
             'torch>=2.6',

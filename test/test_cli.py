@@ -138,6 +138,21 @@ def test_missing_extra_is_one_line_and_code_2(without: Callable[[str], Path]) ->
     assert 'requirements/learning.txt' in said
 
 
+@pytest.mark.parametrize('name', ['train', 'export', 'adapt'])
+def test_an_opencv_that_subsamples_chroma_is_one_line_and_code_2(
+    name: str, tmp_path: Path
+) -> None:
+    """Such is 4.6, of Jazzy: it lets flags pass that it does not know."""
+    pytest.importorskip('torch', reason='train, export and adapt need torch')
+    (tmp_path / 'sitecustomize.py').write_text(
+        'import cv2\n\ndel cv2.IMWRITE_JPEG_SAMPLING_FACTOR\n'
+    )
+    done = run(name, '--help', PYTHONPATH=str(tmp_path))
+    assert done.returncode == cli.WRONG_USE, done.stderr
+    said = only_line(done.stderr)
+    assert 'opencv-python-headless>=4.7 (the extra "learning", requirements/learning.txt)' in said
+
+
 def test_a_missing_package_of_one_option_is_one_line_and_code_2(
     without: Callable[[str], Path], tmp_path: Path
 ) -> None:

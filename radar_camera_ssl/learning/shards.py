@@ -42,6 +42,13 @@ from radar_camera_ssl.sensors.radar_cube import decode_cube
 from radar_camera_ssl.sensors.radar_points import decode_points, decode_radar_scan
 from radar_camera_ssl.sensors.recording import RecordingError
 
+# Older ones let the flag pass unheeded, and store a quarter of the chroma.
+if not hasattr(cv2, 'IMWRITE_JPEG_SAMPLING_FACTOR'):
+    raise ModuleNotFoundError(
+        f'JPEG with full chroma needs OpenCV 4.7; this is {cv2.__version__}',
+        name='opencv-python-headless>=4.7',
+    )
+
 SHARD_BYTES = 256e6
 # Four times smaller than the pixels, so that a drive streams from a disk or a network faster than
 # it is learnt from. Full chroma, since a tail lamp is a few pixels wide at the network's size.
