@@ -55,10 +55,10 @@ setup(
         # launch_testing of Jazzy.
         'test': [
             'catkin-pkg',
-            'hypothesis',
+            'hypothesis>=6.98',
             'onnx>=1.17',
             'PyYAML',
-            'pytest<9',
+            'pytest>=7,<9',
             'pytest-timeout',
             'rosbags-image',
         ],
