@@ -35,9 +35,9 @@ setup(
         'rosbags>=0.11.7,<0.12',
         'tqdm>=4.66',
     ],
+    # None for a GPU: onnxruntime-gpu takes the place of onnxruntime, and an extra only adds.
     extras_require={
         'evaluation': ['av>=14', 'markdown-it-py>=3'],
-        'gpu': ['onnxruntime-gpu>=1.18'],
         'learning': [
             'onnx>=1.17',
             'onnxscript>=0.5',
