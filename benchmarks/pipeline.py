@@ -175,6 +175,7 @@ def latencies(
     after_image: `working` where the image completed the pair: one that the radar completes was
     taken before, which would flatter.
     after_call: the same without the driver's own call, after which the image is in shared memory.
+    answered: the share of the pairs that got a heatmap; a latency is of those alone.
     """
     image = {one.stamp: one.instant for one in sent if one.topic == IMAGE_TOPIC}
     completed: dict[int, Sent] = {}
@@ -203,6 +204,7 @@ def latencies(
         ),
         'pairs': len(completed),
         'heatmaps': len(heard),
+        'answered': len(completed.keys() & set(heard[:, 0].tolist())) / max(1, len(completed)),
         'all': percentiles(whole),
         'wait': percentiles(whole - working),
         'working': percentiles(working),

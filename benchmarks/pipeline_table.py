@@ -142,8 +142,8 @@ def markdown(runs: list[Run]) -> str:
     rates = list(runs[0][kinds(runs)[0]]['node']['at_hz'])
     head = ' | '.join(f'camera {rate} Hz' for rate in rates)
     lines = [
-        f'| median, p99, jitter (ms) | {head} | peak | CPU per pair | memory |',
-        '|---' * (len(rates) + 4) + '|',
+        f'| median, p99, jitter (ms) | {head} | answered at each | peak | CPU per pair | memory |',
+        '|---' * (len(rates) + 5) + '|',
         *_bare_rows(runs, rates),
         *(_row(runs, kind, name, rates) for kind in kinds(runs) for name in runs[0][kind]),
         '',
@@ -172,7 +172,7 @@ def _bare_rows(runs: list[Run], rates: list[str]) -> list[str]:
         figures = _figures(runs, lambda one, n=name: one['bare'][n])
         rate = _median([one['bare'][name]['rate_hz'] for one in runs])
         at_peak = '' if name in ('at_rate', 'beside_30_hz') else f'{rate:.0f} Hz'
-        rows.append(f'| {label} | {figures} |' + ' |' * (len(rates) - 1) + f' {at_peak} | | |')
+        rows.append(f'| {label} | {figures} |' + ' |' * len(rates) + f' {at_peak} | | |')
     return rows
 
 
@@ -182,8 +182,10 @@ def _row(runs: list[Run], kind: str, name: str, rates: list[str]) -> str:
         _figures(runs, lambda one, r=rate: one[kind][name]['at_hz'][r]['working'])
         for rate in rates
     ]
+    answered = (np.mean([one['at_hz'][rate]['answered'] for one in subject]) for rate in rates)
     peaks = [one['peak_hz'] for one in subject if 'peak_hz' in one]
     cells += [
+        ', '.join(f'{100 * share:.3g}' for share in answered) + ' %',
         f'{_median(peaks):.0f} Hz' if peaks else '',
         f'{_median([one["at_hz"][rates[-1]]["cpu_ms_per_heatmap"] for one in subject]):.1f} ms',
         f'{_median([one["rss_mb"] for one in subject]):.0f} MB',

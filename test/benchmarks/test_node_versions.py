@@ -35,6 +35,24 @@ def test_ratios_are_of_neighbours(node_versions: Any) -> None:
     assert found['this'] == pytest.approx(0.8 * found['other'])
 
 
+def test_dropping_the_slow_pairs_is_not_being_faster(node_versions: Any) -> None:
+    rates = ('answered_at_20_hz', 'answered_at_60_hz')
+    turns = {
+        side: [dict(zip(rates, shares, strict=True), stage=1.0) for shares in found]
+        for side, found in {
+            'whole': [(1.0, 1.0), (1.0, 0.99), (0.99, 1.0)],
+            'half': [(1.0, 1.0), (1.0, 1.0), (1.0, 0.5)],
+        }.items()
+    }
+    alike = node_versions.compare(turns['whole'], turns['whole'])
+    assert alike['answered_at_60_hz']['this'] == pytest.approx(2.99 / 3)
+    assert node_versions.other_pairs({'raw': alike}) == []
+    unlike = node_versions.compare(turns['half'], turns['whole'])
+    assert node_versions.other_pairs({'raw': alike, 'jpeg': unlike}) == [
+        'jpeg, answered_at_60_hz: 83.3%, the other 99.7%'
+    ]
+
+
 @pytest.mark.skipif(not Path('/proc').is_dir(), reason='reads CPU time and memory from /proc')
 def test_each_node_runs_from_its_own_checkout(tmp_path: Path) -> None:
     other, out = tmp_path / 'other', tmp_path / 'out'
@@ -53,8 +71,10 @@ def test_each_node_runs_from_its_own_checkout(tmp_path: Path) -> None:
         cwd=ROOT,
         timeout=100,
     )
-    assert done.returncode == 0, done.stderr
+    # One pair lost by a busy machine is 3 % of so short a run.
+    assert done.returncode == 0 or 'not comparable' in done.stderr, done.stderr
     assert '| raw, latency_from_arrival |' in done.stdout
     found = json.loads((out / 'node_versions.json').read_text())['raw']
+    assert {'answered_at_20_hz', 'answered_at_60_hz'} < set(found)
     assert all(one['this'] > 0 and one['other'] > 0 for one in found.values())
     assert (out / 'other_was_here').exists()

@@ -61,6 +61,16 @@ def test_a_heatmap_that_no_pair_explains_is_not_timed(pipeline: Any) -> None:
     figures = pipeline.latencies(sent, np.array([(1, 2), (3, 4)]), pipeline.Ours)
     assert figures['heatmaps'] == 2
     assert figures['working'] is figures['after_image'] is None
+    assert figures['answered'] == 0.0
+
+
+def test_who_answers_only_the_fast_half_is_told(pipeline: Any) -> None:
+    sent = sent_on_time(pipeline, pipeline.triggered(20.0, 30))
+    images = [one for one in sent if one.topic == pipeline.IMAGE_TOPIC]
+    heard = np.array([(one.stamp, one.instant + 15 * MS) for one in images[::2]])
+    figures = pipeline.latencies(sent, heard, pipeline.Ours)
+    assert figures['answered'] == 0.5
+    assert figures['working']['median'] == pytest.approx(15.0)
 
 
 @pytest.mark.skipif(not Path('/proc').is_dir(), reason='reads CPU time and memory from /proc')
@@ -82,4 +92,7 @@ def test_it_measures_all_rivals_over_dds(tmp_path: Path) -> None:
         assert subject['at_hz']['20']['heatmaps'] > 0
     assert len(result['naive_over_node_latency']['runs']) == 1
     assert len(result['inputs']['raw']['sha256']) == 64
-    assert '| node, raw |' in (tmp_path / 'pipeline.md').read_text()
+    table = (tmp_path / 'pipeline.md').read_text().split('\n\n')[0].splitlines()
+    assert '| answered at each |' in table[0]
+    assert any(row.startswith('| node, raw |') for row in table)
+    assert len({row.count('|') for row in table}) == 1
