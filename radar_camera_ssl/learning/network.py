@@ -159,7 +159,7 @@ class RigGeometry(nn.Module):
         return torch.stack((u, v), -1), widths, r[..., 4]
 
     def share_in_view(self, returns: Tensor) -> Tensor:
-        """The Gaussian's mass within the image (...), of returns (..., 4); none behind the camera."""
+        """The Gaussian's mass in the image (...), of returns (..., 4); none behind the camera."""
         centre, width, _ = self(returns)
         by_row, by_column = self.mass(centre, width)
         x, y = returns[..., 0], returns[..., 1]

@@ -72,6 +72,24 @@ def test_likelihood_tells_ghosts_better_than_their_strength_does(figures):
     assert figures['ghost_auroc'] > blind + 0.05
 
 
+@pytest.mark.parametrize('kind', [kind for kind in KINDS if kind != 'cube'])
+@pytest.mark.parametrize('place', [(-20.0, 0.2), (-20.0, 5.0), (0.1, 20.0), (20.0, 19.0)])
+def test_what_the_camera_cannot_see_lights_nothing(kind, place):
+    model = CorrespondenceModel.load(model_path(kind))
+    image = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+    answer = model.infer(
+        image,
+        RadarPoints(
+            position=np.array([[*place, 0.0]], np.float32),
+            velocity=np.array([-8.0], np.float32),
+            rcs=np.array([8.0], np.float32),
+            row=np.zeros(1, np.int32),
+        ),
+    )
+    assert answer.likelihood[0] < 0.01
+    assert answer.heatmap.max() < 0.01
+
+
 def test_without_returns_the_heatmap_is_dark_whatever_the_image(model):
     radar = model.metadata.radar
     silent = RadarPoints.empty()
