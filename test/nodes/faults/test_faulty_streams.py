@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
+from node_process import StartNode
 from provoked import PERIOD, SECOND, Drive, Fault
-from ros_graph import Rig, wait_until
+from ros_graph import Rig, image_message, wait_until
 from rosgraph_msgs.msg import Clock
 
 from radar_camera_ssl.nodes.conversions import stamp_message
@@ -74,3 +76,17 @@ def test_the_simulated_clock_jumps_and_stands(make_rig: MakeRig, fault: Fault) -
     fault.is_reported(rig, 'radar_drops', meanwhile=drive.pair)
     set_clock(drive.stamp / SECOND)
     fault.recovers(drive, calm=False)
+
+
+def test_images_too_large_for_the_way(start_node: StartNode, fault: Fault) -> None:
+    node = start_node(
+        image_reliability='best_effort',
+        image_depth=1,
+        stale_after=60.0,
+        diagnostics_window=30.0,
+    )
+    began_s = time.monotonic()
+    node.feed(image=lambda stamp: image_message(stamp, 1080, 1920))
+    node.value('findings', 'image_lost')
+    fault.is_said('image_lost')
+    fault.took('told', time.monotonic() - began_s)
