@@ -190,11 +190,13 @@ def test_intrinsics_are_scaled_to_the_models_image(
     metadata = tiny_metadata(camera=CameraInput(240, 320, intrinsics=True))
     path = write_tiny_model(tmp_path / 'm.onnx', description=metadata)
     model = CorrespondenceModel.load(path)
-    matrix = np.array([[500.0, 0, 319.5], [0, 500, 239.5], [0, 0, 1]])
-    answer = model.infer(image, make_points([[20, 0, 0, 9]]), Intrinsics(640, 480, matrix))
-    assert len(answer.likelihood) == 1
+    matrix = np.array([[500.0, 0, 310.5], [0, 500, 239.5], [0, 0, 1]])
+    returns, intrinsics = make_points([[20, 0, 0, 9]]), Intrinsics(640, 480, matrix)
+    scaled = [[250, 0, (310.5 + 0.5) / 2 - 0.5], [0, 250, (239.5 + 0.5) / 2 - 0.5], [0, 0, 1]]
+    np.testing.assert_allclose(model.feed(image, returns, intrinsics)['intrinsics'], [scaled])
+    assert len(model.infer(image, returns, intrinsics).likelihood) == 1
     with pytest.raises(ModelError, match='intrinsics'):
-        model.infer(image, make_points([[20, 0, 0, 9]]))
+        model.infer(image, returns)
 
 
 def test_a_cube_gives_the_returns_the_network_selects(

@@ -28,6 +28,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 
 from radar_camera_ssl.inference.model import Correspondence, CorrespondenceModel
 from radar_camera_ssl.inference.overlay import draw_overlay
+from radar_camera_ssl.model_metadata import CameraInput
 from radar_camera_ssl.nodes import outputs
 from radar_camera_ssl.nodes.conversions import bytes_field, compressed_message
 from radar_camera_ssl.sensors.camera import decode_image
@@ -285,6 +286,21 @@ def test_an_uncalibrated_camera_info_is_a_warning(make_rig: MakeRig) -> None:
     sent.k = [0.0] * 9
     rig.talk('input/camera_info', CameraInfo).publish(sent)
     rig.status(DiagnosticStatus.WARN, 'camera_info')
+
+
+def test_a_model_of_intrinsics_waits_for_camera_info(make_rig: MakeRig, tmp_path: Path) -> None:
+    description = tiny_metadata(camera=CameraInput(240, 320, intrinsics=True))
+    model = write_tiny_model(tmp_path / 'model.onnx', description=description)
+    rig = make_rig(model_path=str(model))
+    rig.bring_up()
+    heatmaps = rig.hear('output/heatmap', Image)
+    rig.pair(SECOND)
+    rig.value('radar_dropped.camera_info_missing', '1')
+    rig.talk('input/camera_info', CameraInfo).publish(camera_info_message(SECOND))
+    rig.value('camera_info.received', '1')
+    rig.pair(2 * SECOND)
+    wait_until(lambda: heatmaps, 'no heatmap with camera_info')
+    assert heatmaps[0].header.stamp.sec == 2
 
 
 def test_the_heatmap_comes_at_camera_resolution_on_request(
