@@ -140,6 +140,18 @@ def test_a_stamp_far_from_the_clock_is_dropped_and_counted(make_rig: MakeRig) ->
     assert 0.0 < float(rig.values()['latency_ms.since_stamp.median']) < 1e4
 
 
+def test_a_radar_that_comes_late_is_told_by_its_delay_and_by_the_age_of_the_pair(
+    make_rig: MakeRig,
+) -> None:
+    rig = make_rig(stamp_tolerance=10.0, slop=1.0, stale_after=0.1, diagnostics_window=30.0)
+    rig.bring_up()
+    now = rig.node.get_clock().now().nanoseconds
+    rig.pair(now, radar=radar_message(now - SECOND // 2))
+    wait_until(lambda: 'latency_ms.since_stamp.median' in rig.values(), lambda: str(rig.values()))
+    assert 500 <= float(rig.values()['latency_ms.since_stamp.median']) < 1e4
+    assert 500 <= float(rig.values()['radar.delay_ms']) < 1e4
+
+
 def test_a_missing_radar_field_is_an_error_until_it_is_there(make_rig: MakeRig) -> None:
     rig = make_rig(stale_after=30.0)
     rig.bring_up()
