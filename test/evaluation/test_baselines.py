@@ -59,12 +59,18 @@ def test_best_fixed_cell_is_the_best_of_all_cells() -> None:
 def test_fixed_map_scores_as_if_it_were_given_to_every_frame() -> None:
     maps, truths = filled_maps(5)
     heatmap = np.random.default_rng(3).random(GRID).astype(np.float32)
+    peak = np.unravel_index(maps.hits_strict.argmax(), GRID)
+    heatmap[peak] = 1.0
     maps.add_heatmap(heatmap)
+    pixel = np.tile(baselines.cell_centre(int(peak[0]), int(peak[1]), SIZE, GRID), (4, 1))
     tally = Tally()
     for truth in truths:
         source = truth.return_instance.astype(np.int64)
-        tally.add_frame(Answer(heatmap), source, truth, MARGIN)
+        tally.add_frame(Answer(heatmap, pixel), source, truth, MARGIN)
     expected, found = tally.values(), maps.mean_heatmap()
+    for key in ('pointing_accuracy', 'pointing_accuracy_strict'):
+        assert found[key] == pytest.approx(expected[key])
+        assert found[key] > 0.1
     assert found['heatmap_ap'] == pytest.approx(expected['heatmap_ap'])
     assert found['heatmap_max_f1'] == pytest.approx(expected['heatmap_max_f1'])
     assert found['ece'] == pytest.approx(expected['ece'])

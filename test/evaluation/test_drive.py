@@ -7,13 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from model_factory import DROP_M
 
 from radar_camera_ssl.evaluation.drive import DriveEvaluation
 from radar_camera_ssl.evaluation.drive_figures import DriveFigures
 from radar_camera_ssl.evaluation.ground_truth import FrameTruth
 from radar_camera_ssl.evaluation.metrics import METRIC_KEYS
+from radar_camera_ssl.evaluation.oracle import ProjectionOracle
 from radar_camera_ssl.evaluation.time_blocks import DRIVES_ENOUGH
 from radar_camera_ssl.inference.model import CorrespondenceModel
+from radar_camera_ssl.sensors.geometry import OPTICAL_FROM_BODY, Intrinsics, RigidTransform
 from radar_camera_ssl.sensors.radar_points import RadarPoints
 
 SECOND = 1_000_000_000
@@ -99,6 +102,42 @@ def test_frames_close_in_time_are_not_called_misaligned(model: CorrespondenceMod
         evaluation.add(index * SECOND // 10, image, points, truth)
     assert evaluation.figures.values()['mismatch_auroc'] is None
     assert evaluation.figures.values()['baselines']['another_radar']['heatmap_ap'] is None
+
+
+def returns(position: list[list[float]], rcs: list[float], velocity: float = 0.0) -> RadarPoints:
+    count = len(rcs)
+    return RadarPoints(
+        np.array(position, np.float32),
+        np.full(count, velocity, np.float32),
+        np.array(rcs, np.float32),
+        np.arange(count, dtype=np.int32),
+    )
+
+
+@pytest.mark.parametrize('speed', [0.0, 10.0])
+def test_what_a_car_that_stands_saw_before_is_not_misaligned(
+    model: CorrespondenceModel, speed: float
+) -> None:
+    evaluation = DriveEvaluation(model, blind_stride=1)
+    for index in range(20):
+        stamp, image, _, _ = frame(index)
+        evaluation.add(stamp, image, returns([[20, 0, 0]] * 6, [9] * 6, -speed), None)
+    assert (evaluation.figures.values()['mismatch_auroc'] is None) == (speed == 0.0)
+
+
+def test_the_projection_is_compared_where_a_likely_return_lies_in_the_image(
+    model: CorrespondenceModel,
+) -> None:
+    camera = Intrinsics(320, 240, np.array([[240.0, 0, 159.5], [0, 240, 119.5], [0, 0, 1]]))
+    oracle = ProjectionOracle(camera, RigidTransform(OPTICAL_FROM_BODY, np.zeros(3)))
+    evaluation = DriveEvaluation(model, camera, oracle)
+    stamp, image, _, _ = frame(0)
+    # The model puts what is at the camera's height DROP_M below it.
+    likely, unlikely, outside = [12.0, 0, 0], [12.0, 0, -DROP_M], [12.0, 30, 0]
+    points = returns([likely, *[unlikely] * 3, *[outside] * 3], [10, *[-10] * 3, *[10] * 3])
+    evaluation.add(stamp, image, points, None)
+    distance = evaluation.figures.values()['projection_distance_px']
+    assert distance == pytest.approx(240 * DROP_M / 12, rel=0.03)
 
 
 def test_truth_of_another_size_is_refused(model: CorrespondenceModel) -> None:
