@@ -13,8 +13,10 @@ from report_sample import sample_metrics
 from radar_camera_ssl import cli
 from radar_camera_ssl.evaluation import command
 from radar_camera_ssl.evaluation.comparison import ComparisonError
+from radar_camera_ssl.evaluation.evaluate import EvaluationOptions
 from radar_camera_ssl.evaluation.summary import HEADLINES
 from radar_camera_ssl.inference.errors import ModelError
+from radar_camera_ssl.inference.session import Acceleration
 
 
 def parse(*arguments: str) -> argparse.Namespace:
@@ -61,6 +63,31 @@ def test_topics_and_fields_are_passed_on(
         *('--field', 'rcs=rcs', '--max-pairs', '2', '--no-video'),
     )
     assert command.run(args) == 0
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'wanted'),
+    [
+        (['--max-pairs', '2'], EvaluationOptions(max_pairs=2)),
+        (['--camera-info-topic', '/info'], EvaluationOptions(camera_info_topic='/info')),
+        (
+            ['--cache', 'engines', '--precision', 'fp16'],
+            EvaluationOptions(acceleration=Acceleration('fp16', Path('engines'))),
+        ),
+    ],
+)
+def test_options_reach_the_evaluation(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], wanted: EvaluationOptions
+) -> None:
+    asked: list[EvaluationOptions] = []
+
+    def evaluate(*_: object, options: EvaluationOptions, **more: object) -> dict[str, Any]:
+        asked.append(options)
+        return sample_metrics()
+
+    monkeypatch.setattr(command, 'evaluate_bags', evaluate)
+    command.run(parse('bag', '--out', 'out', *arguments))
+    assert asked == [wanted]
 
 
 @pytest.mark.parametrize(
