@@ -15,9 +15,10 @@ import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
+from rclpy.signals import SignalHandlerOptions
 from rclpy.time import Time
 from sensor_msgs.msg import Image
 
@@ -75,17 +76,18 @@ def findings(status):
 
 
 def main():
-    """Run until SIGINT."""
-    # rclpy shuts down by its own handler. A KeyboardInterrupt besides, in the midst of taking a
-    # message, would come out as another error.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    rclpy.init()
-    try:
-        rclpy.spin(HeatmapConsumer())
-    except ExternalShutdownException:
-        pass
-    finally:
-        rclpy.try_shutdown()
+    """Run until SIGINT or SIGTERM."""
+    stop = []
+    # rclpy's own handlers shut the context down in the midst of what the executor is at, which
+    # then ends in one error or another.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.append(True))
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    executor = SingleThreadedExecutor()
+    executor.add_node(HeatmapConsumer())
+    while not stop:
+        executor.spin_once(timeout_sec=0.1)
+    rclpy.shutdown()
 
 
 if __name__ == '__main__':
