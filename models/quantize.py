@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
-from train import HERE, simulate
+from train import HERE, evaluated, simulate
 
 from radar_camera_ssl.cli import main as command_line
 from radar_camera_ssl.evaluation.comparison import Reference, compare, comparison_table
@@ -82,15 +81,6 @@ def main() -> int:
         return 1
     install(made, metrics[1], table)
     return 0
-
-
-def evaluated(model: Path, bags: list[Path], folder: Path) -> Any:
-    """What metrics.json holds of a model on these drives; None on failure."""
-    results = folder / model.stem
-    command = ['evaluate', *map(str, bags), '--model', str(model), '--out', str(results)]
-    if command_line([*command, '--no-video']) != 0:
-        return None
-    return json.loads((results / 'metrics.json').read_text(encoding='utf-8'))
 
 
 def install(made: Path, metrics: dict[str, Any], table: str) -> None:

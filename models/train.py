@@ -166,17 +166,15 @@ def renew(kind: str, test: list[Path], folder: Path) -> int:
     from radar_camera_ssl.learning.shards import SampleFormat
     from radar_camera_ssl.learning.warm_start import load_model
 
-    model, made, results = HERE / f'{kind}.onnx', folder / f'{kind}.onnx', folder / 'evaluation'
+    model, made = HERE / f'{kind}.onnx', folder / f'{kind}.onnx'
     old, (network, metadata) = _sha256(model), load_model(model)
     form = SampleFormat(metadata.camera.height, metadata.camera.width)
     drives = prepare_drives(test[:1], folder / 'shards', form)
     exported = {**metadata.training, 'exported': source_commit()}
     export_model(network, replace(metadata, training=exported), made, drives)
-    bags = [str(path) for path in test]
-    command = ['evaluate', *bags, '--model', str(made), '--out', str(results), '--no-video']
-    if command_line(command) != 0:
+    metrics = evaluated(made, test, folder)
+    if metrics is None:
         return 1
-    metrics = json.loads((results / 'metrics.json').read_text(encoding='utf-8'))
     shutil.copyfile(made, model)
     card = model.with_suffix('.md')
     before, begin, rest = card.read_text(encoding='utf-8').partition(FIGURES_BEGIN)
@@ -185,6 +183,15 @@ def renew(kind: str, test: list[Path], folder: Path) -> int:
     before = before.replace(old, _sha256(model))
     card.write_text(f'{before}{begin}{figures}{end}{after}', encoding='utf-8')
     return 0
+
+
+def evaluated(model: Path, bags: list[Path], folder: Path) -> Any:
+    """What metrics.json holds of a model on these drives; None on failure."""
+    results = folder / model.stem
+    command = ['evaluate', *map(str, bags), '--model', str(model), '--out', str(results)]
+    if command_line([*command, '--no-video']) != 0:
+        return None
+    return json.loads((results / 'metrics.json').read_text(encoding='utf-8'))
 
 
 def _sha256(file: Path) -> str:

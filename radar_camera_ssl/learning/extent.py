@@ -82,5 +82,5 @@ def _profile(lines: Tensor, half: Tensor, rise: Tensor) -> Tensor:
     """Reach (..., n, n) of a source of half size `half` in cells: [i, j] from line j to line i."""
     width = torch.sqrt(half**2 + _BLUR_CELLS**2)[..., None, None]
     offset = lines[:, None] - lines[None, :] + rise[..., None, None]
-    # Squared twice: ONNX Runtime has a fast square; a power of 4 takes five times as long.
+    # Squared twice: ONNX Runtime multiplies for a square, and calls pow() for a power of 4.
     return torch.exp(-0.5 * (offset / width).square().square())

@@ -50,7 +50,7 @@ class CorrespondenceNetwork(nn.Module):
         geometry = self.correspondence.geometry
         # The calibration knows what evidence looks like, not where it was looked for. Half of the
         # mass is what a source at the very edge has.
-        inside = torch.clamp_max(2.0 * geometry.share_in_view(tokens.returns), 1.0)
+        inside = torch.clamp_max(2.0 * evidence.inside, 1.0)
         likelihood = self.likelihood(evidence.in_view, tokens) * inside * weight
         focal = geometry.focal
         heatmap = self.extent(evidence.posterior, likelihood, tokens.returns, focal)

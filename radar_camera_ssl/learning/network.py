@@ -140,9 +140,8 @@ class RigGeometry(nn.Module):
         """
         x, y = returns[..., 0], returns[..., 1]
         cosine, sine = torch.cos(self.yaw), torch.sin(self.yaw)
-        ahead = cosine * x - sine * y + self.lever_arm[0]
         left = sine * x + cosine * y + self.lever_arm[1]
-        ahead = torch.clamp_min(ahead, 1.0)
+        ahead = torch.clamp_min(self.ahead(returns), 1.0)
         azimuth = torch.atan2(y, torch.clamp_min(x, 0.1))
         distance = torch.sqrt(x * x + y * y + 1e-6)
         place = torch.stack(
@@ -158,13 +157,10 @@ class RigGeometry(nn.Module):
         widths = torch.stack((width_u, width_v), -1) * self.broadening
         return torch.stack((u, v), -1), widths, r[..., 4]
 
-    def share_in_view(self, returns: Tensor) -> Tensor:
-        """The Gaussian's mass in the image (...), of returns (..., 4); none behind the camera."""
-        centre, width, _ = self(returns)
-        by_row, by_column = self.mass(centre, width)
+    def ahead(self, returns: Tensor) -> Tensor:
+        """How far (...) returns (..., 4) lie in front of the camera, m; negative behind it."""
         x, y = returns[..., 0], returns[..., 1]
-        ahead = torch.cos(self.yaw) * x - torch.sin(self.yaw) * y + self.lever_arm[0]
-        return by_row.sum(-1) * by_column.sum(-1) * (ahead > 0)
+        return torch.cos(self.yaw) * x - torch.sin(self.yaw) * y + self.lever_arm[0]
 
     def mass(self, centre: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
         """The Gaussian's mass per row (..., h) and per column (..., w) of the grid."""
@@ -188,13 +184,14 @@ class Evidence:
     z (B, N): log-ratio of the mixture. in_view (B, N): the logarithm of the mean likelihood ratio
     over the prior's cells alone, which unlike z has no floor where the image shows plainly that
     nothing is there. posterior (B, N, h*w): sums to at most one; the rest is that nothing in view
-    is the source. laid (B, LAID, h, w): all tokens laid over the image, see
-    `agreement.lay_over`.
+    is the source. inside (B, N): the prior Gaussian's mass within the image, none behind the
+    camera. laid (B, LAID, h, w): all tokens laid over the image, see `agreement.lay_over`.
     """
 
     z: Tensor
     in_view: Tensor
     posterior: Tensor
+    inside: Tensor
     laid: Tensor
 
 
@@ -299,8 +296,10 @@ class Correspondence(nn.Module):
         nothing = self.nothing_in_view(seen.by_row, seen.by_column, seen.in_view)
         total = nothing + mass.sum(-1)
         in_view = torch.log((prior * ratio).sum(-1)) - torch.log(prior.sum(-1))
+        inside = seen.by_row.sum(-1) * seen.by_column.sum(-1)
+        inside = inside * (self.geometry.ahead(tokens.returns) > 0)
         laid = self._lay(tokens, seen)
-        return Evidence(torch.log(total), in_view, mass / total[..., None], laid)
+        return Evidence(torch.log(total), in_view, mass / total[..., None], inside, laid)
 
     def laid(self, tokens: Tokens, descriptors: Tensor) -> Tensor:
         """`Evidence.laid` alone: (B, LAID, h, w)."""

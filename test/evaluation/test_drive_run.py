@@ -27,8 +27,7 @@ def test_another_drive_lends_stretches_from_all_over_its_length(
     model = CorrespondenceModel.load(tiny_model)
     stretches = _radar_stretches(path, model, EvaluationOptions())
     numbers = [
-        [places.index(frame.position.tobytes()) for frame in stretch]  # type: ignore[union-attr]
-        for stretch in stretches
+        [places.index(frame.position.tobytes()) for frame in stretch] for stretch in stretches
     ]
     assert all((np.diff(stretch) == 1).all() for stretch in numbers)
     assert all(len(stretch) >= 20 for stretch in numbers)

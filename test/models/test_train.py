@@ -13,8 +13,6 @@ import pytest
 
 torch = pytest.importorskip('torch', reason='torch is not installed: learning is optional')
 
-from radar_camera_ssl.learning.warm_start import load_model  # noqa: E402
-
 
 @pytest.fixture
 def script():
@@ -65,6 +63,8 @@ def test_another_recipe_is_refused_and_not_answered_with_the_old_model(script, c
 def test_renewing_exports_the_same_weights_and_renews_what_the_card_says(
     script, called, tmp_path, monkeypatch, kind
 ):
+    from radar_camera_ssl.learning.warm_start import load_model
+
     card, old = (script.HERE / f'{kind}.md').read_text(), script.HERE / f'{kind}.onnx'
     (tmp_path / f'{kind}.md').write_text(card)
     (tmp_path / f'{kind}.onnx').write_bytes(old.read_bytes())

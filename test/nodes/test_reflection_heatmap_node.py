@@ -16,7 +16,6 @@ from model_factory import CUBE, tiny_metadata, write_tiny_model
 from rclpy.parameter import Parameter
 from ros_graph import (
     Rig,
-    camera_info_message,
     cloud_message,
     image_message,
     radar_message,
@@ -24,15 +23,13 @@ from ros_graph import (
     stamped,
     wait_until,
 )
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 
 from radar_camera_ssl.inference.model import Correspondence, CorrespondenceModel
 from radar_camera_ssl.inference.overlay import draw_overlay
-from radar_camera_ssl.model_metadata import CameraInput
 from radar_camera_ssl.nodes import outputs
 from radar_camera_ssl.nodes.conversions import bytes_field, compressed_message
 from radar_camera_ssl.sensors.camera import decode_image
-from radar_camera_ssl.sensors.geometry import decode_camera_info
 from radar_camera_ssl.sensors.radar_points import decode_points, structured_view
 
 MakeRig = Callable[..., Rig]
@@ -238,69 +235,6 @@ def test_an_overlay_that_fails_takes_nothing_from_the_pair(
     rig.value('last_error', 'no overlay: ValueError: no colours left')
     rig.value('published', '1')
     assert rig.values()['radar_dropped'] == '0'
-
-
-def test_camera_info_is_scaled_to_the_heatmap(make_rig: MakeRig) -> None:
-    rig = make_rig()
-    rig.bring_up()
-    infos = rig.hear('output/camera_info', CameraInfo)
-    sent = camera_info_message(SECOND)
-    rig.talk('input/camera_info', CameraInfo).publish(sent)
-    rig.value('camera_info.received', '1')
-    rig.pair(2 * SECOND)
-    wait_until(lambda: infos, 'no camera_info')
-    info = infos[0]
-    assert (info.width, info.height) == (40, 30)
-    assert info.header.stamp.sec == 2
-    intrinsics = decode_camera_info(sent)
-    points = np.array([[1.0, 0.5, 8.0], [-2.0, 0.3, 12.0]])
-    uv, _ = intrinsics.project(points)
-    scaled_uv, _ = decode_camera_info(info).project(points)
-    np.testing.assert_allclose(scaled_uv, (uv + 0.5) / 4 - 0.5, atol=1e-9)
-    homogeneous = np.c_[points, np.ones(2)].T
-    full, small = (np.array(m.p).reshape(3, 4) @ homogeneous for m in (sent, info))
-    np.testing.assert_allclose(small[:2] / small[2], (full[:2] / full[2] + 0.5) / 4 - 0.5)
-
-
-def test_a_camera_info_of_another_shape_is_told_and_not_passed_on(make_rig: MakeRig) -> None:
-    rig = make_rig()
-    rig.bring_up()
-    heatmaps, infos = rig.hear('output/heatmap', Image), rig.hear('output/camera_info', CameraInfo)
-    rig.talk('input/camera_info', CameraInfo).publish(camera_info_message(SECOND, 120, 160))
-    rig.value('camera_info.received', '1')
-    rig.pair(SECOND, image=image_message(SECOND, 90, 160))
-    rig.status(DiagnosticStatus.WARN, 'of images of 160x120')
-    assert len(heatmaps) == 1
-    assert not infos
-    # A resized view is the same.
-    rig.pair(2 * SECOND, image=image_message(2 * SECOND, 60, 80))
-    wait_until(lambda: infos, 'no camera_info')
-    rig.status(DiagnosticStatus.OK)
-    assert infos[0].header.stamp.sec == 2
-
-
-def test_an_uncalibrated_camera_info_is_a_warning(make_rig: MakeRig) -> None:
-    rig = make_rig(stale_after=30.0)
-    rig.bring_up()
-    sent = camera_info_message(SECOND)
-    sent.k = [0.0] * 9
-    rig.talk('input/camera_info', CameraInfo).publish(sent)
-    rig.status(DiagnosticStatus.WARN, 'camera_info')
-
-
-def test_a_model_of_intrinsics_waits_for_camera_info(make_rig: MakeRig, tmp_path: Path) -> None:
-    description = tiny_metadata(camera=CameraInput(240, 320, intrinsics=True))
-    model = write_tiny_model(tmp_path / 'model.onnx', description=description)
-    rig = make_rig(model_path=str(model))
-    rig.bring_up()
-    heatmaps = rig.hear('output/heatmap', Image)
-    rig.pair(SECOND)
-    rig.value('radar_dropped.camera_info_missing', '1')
-    rig.talk('input/camera_info', CameraInfo).publish(camera_info_message(SECOND))
-    rig.value('camera_info.received', '1')
-    rig.pair(2 * SECOND)
-    wait_until(lambda: heatmaps, 'no heatmap with camera_info')
-    assert heatmaps[0].header.stamp.sec == 2
 
 
 def test_the_heatmap_comes_at_camera_resolution_on_request(
