@@ -3,8 +3,9 @@
 
 Among the frames waiting, the pairs are those of the one-to-one, order-preserving assignment that
 maximises the sum of (slop - |gap|): a lone frame costs as much as a gap of slop. The first of
-these pairs leaves when no frame that can still come is nearer to either of its two, which is
-known once each stream has, or will with its next frame, run past the mirror image of the partner.
+these pairs leaves when no frame that can still come is worth waiting for, that is nearer to either
+of its two by more than WORTH_WAITING_S. That is known once each stream has, or will with its next
+frame, run past the mirror image of the partner, but for so much.
 When the next frame of a stream comes at the earliest is learnt from the stamps of its last
 frames. A stream that is silent holds the other for `slop`, or for as long as it is usually late
 where that is more, by the other's stamps: there is no clock in here.
@@ -20,6 +21,9 @@ from typing import Any
 
 NS_PER_S = 1_000_000_000
 
+# A tie is not waited out: of sensors that one clock triggers at rates such as 30 and 20 Hz, every
+# second radar frame lies half-way between two images, and jitter decides which is nearer.
+WORTH_WAITING_S = 0.001
 # Stamps that run backwards by less are frames out of order, not a jump of time.
 MIN_JUMP_S = 0.1
 # After one stream jumped back, the other is expected to follow before it advances by this much.
@@ -27,6 +31,8 @@ FOLLOW_S = 1.0
 # Frames from whose stamps period and lateness of a stream are learnt, and how many are enough.
 LEARNING_FRAMES = 32
 MIN_LEARNING_FRAMES = 4
+
+_WORTH_WAITING = round(WORTH_WAITING_S * NS_PER_S)
 
 
 @dataclass(frozen=True)
@@ -339,16 +345,17 @@ class NearestTimePairing:
     def _is_final(self, pairs: list[tuple[int, int]]) -> bool:
         """Whether nothing that can still come would change the first of these pairs.
 
-        No coming frame may be nearer to either of its two. Where one of the two had to give way,
-        its nearest partner being taken by the next pair, that pair must be final as well: a
-        coming frame that serves it better sets the partner free.
+        No coming frame may be nearer to either of its two by what is worth waiting for. Where one
+        of the two had to give way, its nearest partner being taken by the next pair, that pair
+        must be final as well: a coming frame that serves it better sets the partner free.
         """
         for a, b in pairs:
             radar, image = self._radar.stamps[a], self._image.stamps[b]
             gap = abs(radar - image)
-            if not self._has_passed(self._image, radar + gap, self._radar):
+            near = gap - _WORTH_WAITING
+            if not self._has_passed(self._image, radar + near, self._radar):
                 return False
-            if not self._has_passed(self._radar, image + gap, self._image):
+            if not self._has_passed(self._radar, image + near, self._image):
                 return False
             if not (
                 _is_nearer(self._image.stamps, b + 1, radar, gap)

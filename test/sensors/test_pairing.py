@@ -119,6 +119,32 @@ def test_waits_for_an_image_that_is_due_and_nearer() -> None:
     assert [p.image_stamp for p in pairing.add_image(1189 * MS, ('i', 1189))] == [1189 * MS]
 
 
+def test_a_tie_is_not_waited_out() -> None:
+    """Sensors of one trigger: every second radar frame lies half-way between two images."""
+    rng = random.Random(1)
+    pairing = NearestTimePairing(SLOP_S)
+    streams = [[k * 50 * MS for k in range(1, 200)], [k * 100 * MS // 3 for k in range(1, 300)]]
+    events = sorted(
+        (stamp + rng.randint(-MS // 5, MS // 5), kind)
+        for kind, stamps in enumerate(streams)
+        for stamp in stamps
+    )
+    # Periods are learnt from the first few.
+    for now, kind in events:
+        for pair in (pairing.add_image if kind else pairing.add_radar)(now, None):
+            assert now < 300 * MS or now == max(pair.radar_stamp, pair.image_stamp)
+            assert abs(pair.gap_s) < 0.0175
+    assert pairing.counts.pairs >= 195
+
+
+def test_waits_for_what_is_nearer_by_more_than_a_tie() -> None:
+    pairing = NearestTimePairing(SLOP_S)
+    run(pairing, arrivals(list(range(100, 1200, 100)), list(range(100, 1200, 40))), flush=False)
+    # The image that is due at 1220 is nearer to 1202 by 4 ms than that of 1180.
+    assert pairing.add_radar(1202 * MS, None) == []
+    assert [p.image_stamp for p in pairing.add_image(1220 * MS, None)] == [1220 * MS]
+
+
 def test_a_stream_that_stops_does_not_hold_the_other() -> None:
     pairing = NearestTimePairing(SLOP_S)
     radar, image = list(range(1000, 3000, 50)), list(range(985, 2000, 33))
