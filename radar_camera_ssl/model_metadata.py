@@ -99,12 +99,17 @@ class CubeInput:
 
 @dataclass(frozen=True)
 class CameraInput:
-    """The image the model takes: pixels, colour order, and whether it also takes intrinsics."""
+    """The image the model takes: pixels, colour order, and whether it also takes intrinsics.
+
+    ``adapted_to`` is the size (height, width) of the images of the rig that it was adapted to.
+    Without it the model knows images of the shape of its input.
+    """
 
     height: int
     width: int
     colour: str = 'bgr'
     intrinsics: bool = False
+    adapted_to: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -137,7 +142,7 @@ class ModelMetadata:
         document = {
             'schema': self.schema,
             'radar': {'kind': self.radar.kind, **asdict(self.radar)},
-            'camera': asdict(self.camera),
+            'camera': {k: v for k, v in asdict(self.camera).items() if v is not None},
             'grid': asdict(self.grid),
             'calibration': self.calibration,
             'training': self.training,
@@ -169,12 +174,7 @@ class ModelMetadata:
         grid = top.object('grid')
         return cls(
             radar=_radar(top.object('radar')),
-            camera=CameraInput(
-                height=camera.integer('height', 1, _MAX_SIDE),
-                width=camera.integer('width', 1, _MAX_SIDE),
-                colour=camera.one_of('colour', ('bgr',)),
-                intrinsics=camera.boolean('intrinsics'),
-            ),
+            camera=_camera(camera),
             grid=Grid(
                 rows=grid.integer('rows', 1, _MAX_SIDE),
                 columns=grid.integer('columns', 1, _MAX_SIDE),
@@ -184,6 +184,23 @@ class ModelMetadata:
             training=top.object('training').values,
             schema=schema,
         )
+
+
+def _camera(camera: _Object) -> CameraInput:
+    adapted_to = None
+    if 'adapted_to' in camera.values:
+        height, width = (
+            _integer(value, f'{camera.path("adapted_to")}[{i}]', 1, _MAX_SIDE)
+            for i, value in enumerate(camera.array('adapted_to', 2))
+        )
+        adapted_to = (height, width)
+    return CameraInput(
+        height=camera.integer('height', 1, _MAX_SIDE),
+        width=camera.integer('width', 1, _MAX_SIDE),
+        colour=camera.one_of('colour', ('bgr',)),
+        intrinsics=camera.boolean('intrinsics'),
+        adapted_to=adapted_to,
+    )
 
 
 def _radar(radar: _Object) -> PointsInput | CubeInput:

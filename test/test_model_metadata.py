@@ -31,7 +31,7 @@ POINTS = ModelMetadata(
 )
 CUBE = ModelMetadata(
     radar=CubeInput((64, 48, 32), (0.0, 60.0), (-1.0, 1.0), (-20.0, 20.0), returns=64),
-    camera=CameraInput(240, 320, intrinsics=True),
+    camera=CameraInput(240, 320, intrinsics=True, adapted_to=(720, 1280)),
     grid=Grid(30, 40),
     licence='Apache-2.0',
 )
@@ -72,7 +72,14 @@ cube_inputs = st.builds(
     st.builds(
         ModelMetadata,
         radar=points_inputs | cube_inputs,
-        camera=st.builds(CameraInput, sides, sides, st.just('bgr'), st.booleans()),
+        camera=st.builds(
+            CameraInput,
+            sides,
+            sides,
+            st.just('bgr'),
+            st.booleans(),
+            st.none() | st.tuples(sides, sides),
+        ),
         grid=st.builds(Grid, sides, sides),
         licence=st.text(st.characters(codec='utf-8'), min_size=1).filter(str.strip),
         calibration=free,
@@ -106,7 +113,7 @@ def cases(missing: bool) -> list[Any]:
         pytest.param(metadata, path, keys, id=f'{metadata.radar.kind}-{path}')
         for metadata in (POINTS, CUBE)
         for path, keys in checked_paths(json.loads(metadata.to_json()))
-        if not (missing and isinstance(keys[-1], int))
+        if not (missing and (isinstance(keys[-1], int) or path == 'camera.adapted_to'))
     ]
 
 

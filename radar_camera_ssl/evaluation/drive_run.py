@@ -126,6 +126,9 @@ def evaluate_drive(
         with WriteBehind(_score) as scoring:
             for frame in replay:
                 if evaluation is None:
+                    height, width = frame.image.shape[:2]
+                    if misfit := model.misfit((height, width)):
+                        notes.append(misfit)
                     oracle = _oracle(rig, frame)
                     if oracle is None:
                         missing['oracle'] = 'no camera_info, or no transform from radar to camera'

@@ -54,6 +54,7 @@ def as_lines(model: CorrespondenceModel, path: Path) -> Iterator[str]:
     """The description of ``model``, read from ``path``, for a person."""
     metadata = model.metadata
     camera, grid = metadata.camera, metadata.grid
+    adapted = camera.adapted_to
     yield _line('Model', f'{path} ({path.stat().st_size / 1000:,.0f} kB)')
     yield _line('sha256', model.sha256)
     yield _line('Licence', metadata.licence)
@@ -62,6 +63,7 @@ def as_lines(model: CorrespondenceModel, path: Path) -> Iterator[str]:
         'Camera',
         f'{camera.width} x {camera.height} px, {camera.colour.upper()}, '
         f'intrinsics {"needed" if camera.intrinsics else "not used"}',
+        *([f'adapted to images of {adapted[1]} x {adapted[0]} px'] if adapted else []),
     )
     cell = f'{camera.width / grid.columns:g} x {camera.height / grid.rows:g} px'
     yield _line('Heatmap', f'{grid.columns} x {grid.rows} cells of {cell}')

@@ -23,7 +23,7 @@ from radar_camera_ssl.model_metadata import (
 )
 from radar_camera_ssl.sensors.camera_image import CameraImage, ImageLike, resize_image
 from radar_camera_ssl.sensors.errors import SensorDataError
-from radar_camera_ssl.sensors.geometry import Intrinsics
+from radar_camera_ssl.sensors.geometry import Intrinsics, same_shape
 from radar_camera_ssl.sensors.radar_points import RadarPoints
 
 from .accelerator_check import Deviation, check_deviation
@@ -46,6 +46,8 @@ __all__ = ['Correspondence', 'CorrespondenceModel', 'ModelError']
 _TOLERANCE = 1e-3
 # Returns are padded to a multiple of this: each further size is planned anew by ONNX Runtime.
 _PADDED_TO = 16
+# The input of a trained model has its camera's shape but for whole cells.
+_ROUNDED_TO_CELLS = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,6 +212,21 @@ class CorrespondenceModel:
         if not isinstance(image, CameraImage):
             _check_image(image)
         return resize_image(image, self.metadata.camera.height, self.metadata.camera.width)
+
+    def misfit(self, size: tuple[int, int]) -> str:
+        """What is wrong with images of this size (height, width); empty where nothing is.
+
+        One of another shape than the model knows is answered, but stretched: things in it are not
+        where the geometry that was learnt has them.
+        """
+        camera = self.metadata.camera
+        known = camera.adapted_to or (camera.height, camera.width)
+        if same_shape(size, known, _ROUNDED_TO_CELLS):
+            return ''
+        return (
+            f'images of {size[1]}x{size[0]} are stretched: the model knows images of the shape of '
+            f'{known[1]}x{known[0]}'
+        )
 
     def _in_image(
         self, name: str, pixel: NDArray[np.float32], image: ImageLike

@@ -22,6 +22,7 @@ from radar_camera_ssl.learning.drives import Drive, common_cube
 from radar_camera_ssl.learning.export import export_model
 from radar_camera_ssl.learning.model import CorrespondenceNetwork
 from radar_camera_ssl.learning.prepare import drive_name
+from radar_camera_ssl.learning.rig import image_size
 from radar_camera_ssl.learning.shards import SampleFormat, ShardSettings, write_drive
 from radar_camera_ssl.learning.source import source_commit
 from radar_camera_ssl.learning.warm_start import load_model
@@ -49,6 +50,7 @@ def run_adapt(args: argparse.Namespace) -> int:
     """Adapt and write; exit code 1, and no file, where the frames then do not fit the images."""
     try:
         model, metadata = load_model(args.model)
+        size = image_size(args.bags, bag_source(args, metadata.radar.kind))
         with tempfile.TemporaryDirectory() as store:
             drives = _drives(args, model, metadata.radar.kind, Path(store))
             with tqdm(total=STEPS, desc='searching the rig', unit='step') as bar:
@@ -73,7 +75,8 @@ def run_adapt(args: argparse.Namespace) -> int:
                 **dataclasses.asdict(found),
             }
             training = {**metadata.training, 'adaptation': adaptation}
-            metadata = dataclasses.replace(metadata, training=training)
+            camera = dataclasses.replace(metadata.camera, adapted_to=size)
+            metadata = dataclasses.replace(metadata, camera=camera, training=training)
             export_model(model, metadata, args.out, drives)
     except (RecordingError, SensorDataError, ValueError) as error:
         print(f'radar_camera_ssl adapt: {error}', file=sys.stderr)

@@ -39,7 +39,7 @@ def read_rig(bags: Sequence[Path], source: BagSource, radar: str = 'auto') -> Ri
     for kind in KINDS if radar == 'auto' else (radar,):
         without = [str(bag) for bag in bags if not _has(bag, kind, source)]
         if not without:
-            return Rig(kind, *input_size(*_image_size(bags, source)))
+            return Rig(kind, *input_size(*image_size(bags, source)))
         reasons.append(f'no radar {kind} in {", ".join(without)}')
     raise ValueError('; '.join(reasons))
 
@@ -58,8 +58,11 @@ def _has(bag: Path, kind: str, source: BagSource) -> bool:
         return source.radar_topic(recording, kind) is not None
 
 
-def _image_size(bags: Sequence[Path], source: BagSource) -> tuple[int, int]:
-    """Height and width of the bags' images; where they differ in size only, the first one's."""
+def image_size(bags: Sequence[Path], source: BagSource) -> tuple[int, int]:
+    """Height and width of the bags' images; where they differ in size only, the first one's.
+
+    Raises RecordingError for a bag that has none, ValueError where their shapes differ.
+    """
     first: tuple[int, int] | None = None
     for bag in bags:
         with Recording(bag) as recording:

@@ -93,6 +93,15 @@ def _of_inputs(snapshot: Snapshot, configured: Configured) -> Iterator[Finding]:
             f'camera_info cannot be used: {configured.camera_info_error}',
             'calibrate the camera, connect the topic of its own driver, or none',
         )
+    if misfit := configured.seen.image_misfit:
+        yield Finding(
+            INPUTS,
+            'image_shape',
+            ERROR,
+            misfit,
+            'the outputs are wrong: adapt the model to this camera (radar_camera_ssl adapt), or '
+            'send the images that it was made for',
+        )
     if not configured.clock_started:
         yield Finding(
             INPUTS,

@@ -40,6 +40,8 @@ class Seen:
     returns_dropped: int = 0
     gap_ms: Percentiles | None = None
     latency_ms: dict[str, Percentiles] = field(default_factory=dict)
+    image_misfit: str = ''
+    """What is wrong with the shape of the last image."""
     stage: tuple[str, float] | None = None
     """What the worker is doing, and for how many seconds; None while it waits for a pair."""
 
@@ -84,6 +86,12 @@ class WorkerMonitor:
         """Note that the radar lacks a field; stays until a frame has it."""
         with self._lock:
             self._seen = replace(self._seen, radar_field_error=text)
+
+    def image_decoded(self, misfit: str) -> None:
+        """Note an image, and what is wrong with its shape."""
+        with self._lock:
+            if misfit != self._seen.image_misfit:
+                self._seen = replace(self._seen, image_misfit=misfit)
 
     def failed(self, text: str) -> int:
         """Note a failed pair; return how many failed in a row."""

@@ -249,9 +249,10 @@ class ReflectionHeatmapNode(LifecycleNode):
     def _infer(self, pair: Decoded) -> Correspondence:
         assert self._session is not None
         model = self._session.model
+        height, width = pair.image.shape[:2]
+        self._session.monitor.image_decoded(model.misfit((height, width)))
         if not model.metadata.camera.intrinsics:
             return model.infer(pair.image, pair.radar)
-        height, width = pair.image.shape[:2]
         camera = self._inputs.camera_of((height, width)) if self._inputs is not None else None
         if camera is None:
             raise SensorDataError('camera_info_missing', 'the model needs a valid camera_info')

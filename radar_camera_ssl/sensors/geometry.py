@@ -29,9 +29,12 @@ FISHEYE_MODELS = ('equidistant', 'fisheye')
 SAME_SHAPE = 0.02
 
 
-def same_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
-    """Whether images of two sizes (height, width) may be one view, resized."""
-    return abs(math.log(one[1] * other[0] / (one[0] * other[1]))) <= SAME_SHAPE
+def same_shape(one: tuple[int, int], other: tuple[int, int], within: float = SAME_SHAPE) -> bool:
+    """Whether images of two sizes (height, width) may be one view, resized.
+
+    within: how much their aspect ratios may differ, relatively.
+    """
+    return abs(math.log(one[1] * other[0] / (one[0] * other[1]))) <= within
 
 
 @dataclass(frozen=True, eq=False)

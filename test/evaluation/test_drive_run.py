@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from radar_camera_ssl.evaluation.drive_run import EvaluationOptions, _radar_stre
 from radar_camera_ssl.evaluation.evaluate import evaluate_bags
 from radar_camera_ssl.evaluation.ground_truth import FrameTruth, GroundTruthReader
 from radar_camera_ssl.inference.model import CorrespondenceModel
+from radar_camera_ssl.model_metadata import CameraInput
 from radar_camera_ssl.sensors.radar_points import decode_points
 from radar_camera_ssl.sensors.recording import Recording
 
@@ -50,6 +52,15 @@ def test_ground_truth_of_fewer_returns_is_told_once_and_not_used(
         'drive: 6 pairs had no ground truth that fits them',
     ]
     assert (metrics['pairs'], metrics['frames_with_truth']) == (6, 0)
+
+
+def test_images_of_another_shape_than_the_model_knows_are_told(
+    block_drive: Callable[..., Path], tmp_path: Path
+) -> None:
+    metadata = tiny_metadata(camera=CameraInput(240, 320, adapted_to=(720, 1280)))
+    model = write_tiny_model(tmp_path / 'model.onnx', description=metadata)
+    (note,) = evaluate_bags([block_drive(frames=4)], model, None)['notes']
+    assert re.fullmatch('drive: images of .* are stretched: .* the shape of 1280x720', note)
 
 
 def test_a_drive_that_the_model_was_trained_on_is_told(

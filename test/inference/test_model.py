@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -76,6 +77,27 @@ def test_pixels_are_those_of_the_given_image(
     v = 119.5 + FOCAL_OVER_WIDTH * 320 * DROP_M / x
     expected = [(u + 0.5) * width / 320 - 0.5, (v + 0.5) * height / 240 - 0.5]
     np.testing.assert_allclose(answer.pixel[0], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ('size', 'adapted_to', 'told'),
+    [
+        ((480, 640), None, ''),
+        ((488, 640), None, ''),
+        ((720, 1280), None, 'images of 1280x720 are stretched.* 320x240'),
+        ((640, 480), None, '480x640 are stretched'),
+        ((720, 1280), (360, 640), ''),
+        ((480, 640), (360, 640), '640x480 are stretched.* 640x360'),
+    ],
+)
+def test_images_of_another_shape_than_the_model_knows_are_told(
+    tmp_path: Path, size: tuple[int, int], adapted_to: tuple[int, int] | None, told: str
+) -> None:
+    metadata = tiny_metadata(camera=CameraInput(240, 320, adapted_to=adapted_to))
+    model = CorrespondenceModel.load(
+        write_tiny_model(tmp_path / 'model.onnx', description=metadata)
+    )
+    assert re.search(told, model.misfit(size)) if told else model.misfit(size) == ''
 
 
 def test_the_heatmap_lies_where_the_pixel_is(

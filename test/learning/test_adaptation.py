@@ -11,7 +11,7 @@ import pytest
 
 torch = pytest.importorskip('torch', reason='torch is not installed: learning is optional')
 
-from toy_bags import write_toy_bag
+from toy_bags import HEIGHT, WIDTH, write_toy_bag
 
 from radar_camera_ssl.cli import main
 from radar_camera_ssl.inference.model import CorrespondenceModel
@@ -122,7 +122,9 @@ def test_the_command_writes_a_model_that_says_what_it_was_adapted_to(
     said = ['adapt', str(file), str(toy_bags[0]), '--out', str(out), '--seconds', '26.5']
     assert main(said) == 0
     assert 'agreement' in capsys.readouterr().out
-    adapted = CorrespondenceModel.load(out).metadata.training['adaptation']
+    metadata = CorrespondenceModel.load(out).metadata
+    assert metadata.camera.adapted_to == (HEIGHT, WIDTH)
+    adapted = metadata.training['adaptation']
     assert adapted['drives'] == ['0_toy_0']
     assert len(adapted['from']) == 64
     assert adapted['pairs'] == 28

@@ -12,7 +12,6 @@ from model_factory import tiny_metadata, write_tiny_model
 from ros_graph import (
     Rig,
     camera_info_message,
-    image_message,
     wait_until,
 )
 from sensor_msgs.msg import CameraInfo, Image
@@ -47,18 +46,21 @@ def test_camera_info_is_scaled_to_the_heatmap(make_rig: MakeRig) -> None:
 
 
 def test_a_camera_info_of_another_shape_is_told_and_not_passed_on(make_rig: MakeRig) -> None:
-    rig = make_rig()
+    rig = make_rig(stale_after=30.0)
     rig.bring_up()
     heatmaps, infos = rig.hear('output/heatmap', Image), rig.hear('output/camera_info', CameraInfo)
-    rig.talk('input/camera_info', CameraInfo).publish(camera_info_message(SECOND, 120, 160))
+    rig.talk('input/camera_info', CameraInfo).publish(camera_info_message(SECOND, 90, 160))
     rig.value('camera_info.received', '1')
-    rig.pair(SECOND, image=image_message(SECOND, 90, 160))
-    rig.status(DiagnosticStatus.WARN, 'of images of 160x120')
+    rig.pair(SECOND)
+    rig.status(DiagnosticStatus.WARN, 'of images of 160x90')
     assert len(heatmaps) == 1
     assert not infos
     # A resized view is the same.
-    rig.pair(2 * SECOND, image=image_message(2 * SECOND, 60, 80))
+    rig.talk('input/camera_info', CameraInfo).publish(camera_info_message(SECOND, 60, 80))
+    rig.value('camera_info.received', '2')
+    rig.pair(2 * SECOND)
     wait_until(lambda: infos, 'no camera_info')
+    rig.forget()
     rig.status(DiagnosticStatus.OK)
     assert infos[0].header.stamp.sec == 2
 

@@ -77,6 +77,7 @@ PROVOKED = {
     'radar_lost': recent(radar__lost=3),
     'camera_info_lost': recent(camera_info__lost=3),
     'camera_info_invalid': snapshot(camera_info_error='K is zero'),
+    'image_shape': snapshot(seen=Seen(image_misfit='images of 1280x720 are stretched')),
     'clock_silent': snapshot(clock_started=False),
     'qos_mismatch': snapshot(
         mismatches=(Mismatch('/radar/points', 'reliability', ('/driver',), True),)
@@ -109,6 +110,7 @@ ERRORS = {
     'executor_blocked',
     'image_silent',
     'radar_silent',
+    'image_shape',
     'no_pairs',
     'worker_dead',
     'inference_hangs',

@@ -270,6 +270,18 @@ def test_the_image_size_may_change_between_frames(make_rig: MakeRig, tiny_model:
         np.testing.assert_array_equal(points['u'], wanted.pixel[:, 0])
 
 
+def test_images_of_another_shape_than_the_models_are_told(make_rig: MakeRig) -> None:
+    rig = make_rig(stale_after=30.0)
+    rig.bring_up()
+    heatmaps = rig.hear('output/heatmap', Image)
+    rig.pair(SECOND, image=image_message(SECOND, 90, 160))
+    rig.status(DiagnosticStatus.ERROR, 'images of 160x90 are stretched')
+    rig.pair(SECOND + 1, image=image_message(SECOND + 1, 60, 80))
+    wait_until(lambda: len(heatmaps) == 2, 'it does not answer')
+    rig.forget()
+    rig.status(DiagnosticStatus.OK)
+
+
 def test_compressed_images_are_taken(make_rig: MakeRig, tiny_model: Path) -> None:
     rig = make_rig(image_transport='compressed')
     rig.bring_up()
