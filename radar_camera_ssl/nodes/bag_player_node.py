@@ -48,6 +48,8 @@ class BagPlayerNode(Node):
         self.exit_code = 1
         self._stop = threading.Event()
         self._finished = threading.Event()
+        # What destroys a node from Kilted on, also one whose bag or parameters are refused below.
+        self._thread: threading.Thread | None = None
         self._published: dict[str, int] = {}
         self._largest_lag_s = 0.0
         self._loops = 0
@@ -72,7 +74,8 @@ class BagPlayerNode(Node):
     def destroy_node(self) -> None:
         """Stop playing before the publishers go."""
         self._stop.set()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
         super().destroy_node()
 
     # The bag's topics

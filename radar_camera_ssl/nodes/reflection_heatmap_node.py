@@ -64,6 +64,8 @@ class ReflectionHeatmapNode(LifecycleNode):
         self._worker: PairWorker | None = None
         self._outputs: Outputs | None = None
         self._inputs: Inputs | None = None
+        # What destroys a node from Kilted on, also one whose parameters are refused below.
+        self._diagnostics: Diagnostics | None = None
         self._active_since_s = 0.0
         self._fatal = ''
         self.transition: tuple[str, float] | None = None
@@ -231,7 +233,8 @@ class ReflectionHeatmapNode(LifecycleNode):
 
     def destroy_node(self) -> None:
         """Stop the threads before the publishers they use go."""
-        self._diagnostics.stop()
+        if self._diagnostics is not None:
+            self._diagnostics.stop()
         try:
             self._stop()
         except WorkerHangsError as error:

@@ -96,10 +96,16 @@ def test_a_playing_player_ends_with_code_0_on_a_signal(start: Start, tmp_path: P
     assert 'Traceback' not in log_of(tmp_path)
 
 
-def test_a_wrong_parameter_ends_the_start_with_one_line(start: Start, tmp_path: Path) -> None:
-    process = start(NODE, '--ros-args', '-p', 'radar_format:=lidar')
-    assert process.wait(30) == 2
-    assert 'radar_format' in log_of(tmp_path)
+@pytest.mark.parametrize(
+    ('module', 'parameter', 'told'),
+    [(NODE, 'radar_format:=lidar', 'radar_format'), (PLAYER, 'rate:=-1.0', 'rate')],
+)
+def test_a_wrong_parameter_ends_the_start_with_one_line(
+    start: Start, tmp_path: Path, module: str, parameter: str, told: str
+) -> None:
+    process = start(module, '--ros-args', '-p', parameter)
+    assert process.wait(30) == 2, log_of(tmp_path)
+    assert told in log_of(tmp_path)
     assert 'Traceback' not in log_of(tmp_path)
 
 
