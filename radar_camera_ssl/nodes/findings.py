@@ -99,7 +99,7 @@ def _of_inputs(snapshot: Snapshot, configured: Configured) -> Iterator[Finding]:
             'image_shape',
             ERROR,
             misfit,
-            'do not trust the outputs: adapt the model to this camera (radar_camera_ssl adapt), or '
+            'do not trust the outputs: adapt the model to this camera (radar_camera_ssl adapt) or '
             'send the images that it was made for',
         )
     if not configured.clock_started:
