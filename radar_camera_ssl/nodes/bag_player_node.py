@@ -48,7 +48,7 @@ class BagPlayerNode(Node):
         self.exit_code = 1
         self._stop = threading.Event()
         self._finished = threading.Event()
-        # What destroys a node from Kilted on, also one whose bag or parameters are refused below.
+        # From Kilted on the context destroys a node that refuses its parameters below as well.
         self._thread: threading.Thread | None = None
         self._published: dict[str, int] = {}
         self._largest_lag_s = 0.0

@@ -64,7 +64,7 @@ class ReflectionHeatmapNode(LifecycleNode):
         self._worker: PairWorker | None = None
         self._outputs: Outputs | None = None
         self._inputs: Inputs | None = None
-        # What destroys a node from Kilted on, also one whose parameters are refused below.
+        # From Kilted on the context destroys a node that refuses its parameters below as well.
         self._diagnostics: Diagnostics | None = None
         self._active_since_s = 0.0
         self._fatal = ''
