@@ -54,7 +54,6 @@ def as_lines(model: CorrespondenceModel, path: Path) -> Iterator[str]:
     """The description of ``model``, read from ``path``, for a person."""
     metadata = model.metadata
     camera, grid = metadata.camera, metadata.grid
-    adapted = camera.adapted_to
     yield _line('Model', f'{path} ({path.stat().st_size / 1000:,.0f} kB)')
     yield _line('sha256', model.sha256)
     yield _line('Licence', metadata.licence)
@@ -63,8 +62,10 @@ def as_lines(model: CorrespondenceModel, path: Path) -> Iterator[str]:
         'Camera',
         f'{camera.width} x {camera.height} px, {camera.colour.upper()}, '
         f'intrinsics {"needed" if camera.intrinsics else "not used"}',
-        *([f'adapted to images of {adapted[1]} x {adapted[0]} px'] if adapted else []),
     )
+    if camera.adapted_to is not None:
+        height, width = camera.adapted_to
+        yield _line('', f'adapted to images of {width} x {height} px')
     cell = f'{camera.width / grid.columns:g} x {camera.height / grid.rows:g} px'
     yield _line('Heatmap', f'{grid.columns} x {grid.rows} cells of {cell}')
     yield from _section('Calibration', metadata.calibration)

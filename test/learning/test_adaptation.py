@@ -124,6 +124,8 @@ def test_the_command_writes_a_model_that_says_what_it_was_adapted_to(
     assert 'agreement' in capsys.readouterr().out
     metadata = CorrespondenceModel.load(out).metadata
     assert metadata.camera.adapted_to == (HEIGHT, WIDTH)
+    assert main(['info', str(out)]) == 0
+    assert f'adapted to images of {WIDTH} x {HEIGHT} px' in capsys.readouterr().out
     adapted = metadata.training['adaptation']
     assert adapted['drives'] == ['0_toy_0']
     assert len(adapted['from']) == 64
