@@ -17,6 +17,7 @@ from tqdm import tqdm
 from radar_camera_ssl.arguments import duration, not_negative
 from radar_camera_ssl.learning.adaptation import STEPS, Adapted, adapt
 from radar_camera_ssl.learning.bag_arguments import add_source_arguments, bag_source
+from radar_camera_ssl.learning.bag_pairs import BagSource
 from radar_camera_ssl.learning.command import WRONG_USE
 from radar_camera_ssl.learning.drives import Drive, common_cube
 from radar_camera_ssl.learning.export import export_model
@@ -50,9 +51,11 @@ def run_adapt(args: argparse.Namespace) -> int:
     """Adapt and write; exit code 1, and no file, where the frames then do not fit the images."""
     try:
         model, metadata = load_model(args.model)
-        size = image_size(args.bags, bag_source(args, metadata.radar.kind))
+        radar = metadata.radar.kind
+        source = dataclasses.replace(bag_source(args, radar), kinds=(radar,))
+        size = image_size(args.bags, source)
         with tempfile.TemporaryDirectory() as store:
-            drives = _drives(args, model, metadata.radar.kind, Path(store))
+            drives = _drives(args, model, source, Path(store))
             with tqdm(total=STEPS, desc='searching the rig', unit='step') as bar:
                 rng = np.random.default_rng(args.seed)
                 found = adapt(model, drives, rng, STEPS, bar.update)
@@ -89,10 +92,9 @@ def run_adapt(args: argparse.Namespace) -> int:
 
 
 def _drives(
-    args: argparse.Namespace, model: CorrespondenceNetwork, radar: str, store: Path
+    args: argparse.Namespace, model: CorrespondenceNetwork, source: BagSource, store: Path
 ) -> list[Drive]:
     """The first seconds of each bag, as the model takes them; ValueError for another cube."""
-    source = dataclasses.replace(bag_source(args, radar), kinds=(radar,))
     form = SampleFormat(height=model.config.height, width=model.config.width)
     settings = ShardSettings(form, args.slop, source)
     drives = []

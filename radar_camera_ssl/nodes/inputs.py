@@ -101,8 +101,8 @@ class Inputs:
             return
         stamp, now = stamp_ns(msg.header.stamp), self._node.get_clock().now().nanoseconds
         if self._intake.take(name, msg, stamp, now, self._settings().stamp_tolerance):
-            # What rclpy's executor does between two messages, a millisecond and a half of Python,
-            # would hold up the worker at every turn of its own.
+            # What rclpy's executor does between two messages is Python, and would hold up the
+            # worker at every turn of its own.
             time.sleep(HANDOVER_S)
         elif name == 'radar':
             self._radar_waits(msg)

@@ -87,8 +87,8 @@ class WorkerMonitor:
         with self._lock:
             self._seen = replace(self._seen, radar_field_error=text)
 
-    def image_decoded(self, misfit: str) -> None:
-        """Note an image, and what is wrong with its shape."""
+    def image_shape(self, misfit: str) -> None:
+        """Note what is wrong with the shape of the last image; empty where nothing is."""
         with self._lock:
             if misfit != self._seen.image_misfit:
                 self._seen = replace(self._seen, image_misfit=misfit)

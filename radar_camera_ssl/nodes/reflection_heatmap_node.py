@@ -253,7 +253,7 @@ class ReflectionHeatmapNode(LifecycleNode):
         assert self._session is not None
         model = self._session.model
         height, width = pair.image.shape[:2]
-        self._session.monitor.image_decoded(model.misfit((height, width)))
+        self._session.monitor.image_shape(model.misfit((height, width)))
         if not model.metadata.camera.intrinsics:
             return model.infer(pair.image, pair.radar)
         camera = self._inputs.camera_of((height, width)) if self._inputs is not None else None
