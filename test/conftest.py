@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures that every room's tests share: small model files."""
+"""Fixtures that every room's tests share."""
 
 from __future__ import annotations
 
 import sys
+import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,3 +31,25 @@ def _tiny(tmp_path_factory: pytest.TempPathFactory, kind: str) -> Path:
     from model_factory import write_tiny_model
 
     return write_tiny_model(tmp_path_factory.mktemp('models') / f'{kind}.onnx', kind)
+
+
+@pytest.fixture
+def without(tmp_path: Path) -> Callable[[str], Path]:
+    """Make a folder that, in PYTHONPATH, lets a package look as if it were not installed."""
+
+    def hide(package: str) -> Path:
+        (tmp_path / 'sitecustomize.py').write_text(
+            textwrap.dedent(f"""
+            import sys
+
+            class Missing:
+                def find_spec(self, name, path=None, target=None):
+                    if name.partition('.')[0] == {package!r}:
+                        raise ModuleNotFoundError(f'No module named {{name!r}}', name=name)
+
+            sys.meta_path.insert(0, Missing())
+            """)
+        )
+        return tmp_path
+
+    return hide

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -36,28 +35,6 @@ def only_line(text: str) -> str:
     lines = text.strip().splitlines()
     assert len(lines) == 1, text
     return lines[0]
-
-
-@pytest.fixture
-def without(tmp_path: Path) -> Callable[[str], Path]:
-    """Make a folder that, in PYTHONPATH, lets a package look as if it were not installed."""
-
-    def hide(package: str) -> Path:
-        (tmp_path / 'sitecustomize.py').write_text(
-            textwrap.dedent(f"""
-            import sys
-
-            class Missing:
-                def find_spec(self, name, path=None, target=None):
-                    if name.partition('.')[0] == {package!r}:
-                        raise ModuleNotFoundError(f'No module named {{name!r}}', name=name)
-
-            sys.meta_path.insert(0, Missing())
-            """)
-        )
-        return tmp_path
-
-    return hide
 
 
 def test_help_lists_every_command() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -247,3 +248,17 @@ def test_vehicle_loads_no_torch() -> None:
     loaded = import_whole(('sensors', 'inference', 'nodes'))
     assert 'rclpy' in loaded
     assert not loaded & {'torch', 'onnx'}
+
+
+def test_the_tests_are_collected_without_torch(without: Callable[[str], Path]) -> None:
+    """Most Pythons have no CPU build of it, and `make test` is to run there."""
+    done = subprocess.run(
+        [sys.executable, '-m', 'pytest', '--collect-only', '-q', '-p', 'no:cacheprovider'],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, 'PYTHONPATH': str(without('torch'))},
+    )
+    assert done.returncode == 0, done.stdout

@@ -1,16 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 torch = pytest.importorskip('torch', reason='torch is not installed: learning is optional')
 
 import onnx
+from model_factory import tiny_metadata, write_tiny_model
 
 from radar_camera_ssl.learning.cube_tokens import CubeConfig
 from radar_camera_ssl.learning.model import CubeModel, PointsModel
 from radar_camera_ssl.learning.network import NetworkConfig
-from radar_camera_ssl.learning.warm_start import WEIGHTS_KEY, load_weights, pack_weights
+from radar_camera_ssl.learning.warm_start import (
+    WEIGHTS_KEY,
+    load_model,
+    load_weights,
+    pack_weights,
+)
 
 CONFIG = NetworkConfig(height=120, width=160)
 
@@ -55,3 +63,10 @@ def test_what_does_not_fit_is_one_clear_line(tmp_path):
     for missing in ('text.onnx', 'nothing.onnx'):
         with pytest.raises(ValueError, match='not a model'):
             load_weights(PointsModel(CONFIG), tmp_path / missing)
+
+
+def test_a_quantized_model_says_so(tmp_path):
+    described = replace(tiny_metadata(), training={'quantization': {'of': 'another'}})
+    path = write_tiny_model(tmp_path / 'int8.onnx', description=described)
+    with pytest.raises(ValueError, match=r'int8\.onnx: quantized, which keeps no weights'):
+        load_model(path)

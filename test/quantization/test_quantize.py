@@ -10,7 +10,6 @@ import pytest
 
 from radar_camera_ssl.cli import main
 from radar_camera_ssl.inference.model import CorrespondenceModel
-from radar_camera_ssl.learning.warm_start import load_model
 from radar_camera_ssl.quantization.quantize import FrameSource, image_convolutions, read_frames
 from radar_camera_ssl.resources import default_model_path
 
@@ -49,8 +48,6 @@ def test_the_shipped_models_image_encoder_becomes_int8(
     assert not [node.name for node in others if made & set(node.input)]
     assert [entry.key for entry in quantized.metadata_props] == ['radar_camera_ssl']
 
-    with pytest.raises(ValueError, match=r'int8\.onnx: quantized, which keeps no weights'):
-        load_model(out)
     original, int8 = CorrespondenceModel.load(shipped), CorrespondenceModel.load(out)
     told = int8.metadata.training['quantization']
     assert told['of'] == original.sha256
