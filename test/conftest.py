@@ -41,13 +41,15 @@ def without(tmp_path: Path) -> Callable[[str], Path]:
         (tmp_path / 'sitecustomize.py').write_text(
             textwrap.dedent(f"""
             import sys
+            from importlib.machinery import PathFinder
 
-            class Missing:
-                def find_spec(self, name, path=None, target=None):
-                    if name.partition('.')[0] == {package!r}:
-                        raise ModuleNotFoundError(f'No module named {{name!r}}', name=name)
+            class Without(PathFinder):
+                @classmethod
+                def find_spec(cls, name, *arguments):
+                    hidden = name.partition('.')[0] == {package!r}
+                    return None if hidden else super().find_spec(name, *arguments)
 
-            sys.meta_path.insert(0, Missing())
+            sys.meta_path[sys.meta_path.index(PathFinder)] = Without
             """)
         )
         return tmp_path

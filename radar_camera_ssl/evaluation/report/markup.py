@@ -51,7 +51,9 @@ def legible(text: str) -> str:
 
 def render(element: Element) -> str:
     """HTML of an element, escaped throughout."""
-    return legible(tostring(element, encoding='unicode', method='html'))
+    text = tostring(element, encoding='unicode', method='html')
+    # Before 3.11 Python closes it, which HTML forbids. In text its brackets would be escaped.
+    return legible(text.replace('</wbr>', ''))
 
 
 def key_name(key: str) -> Element:
