@@ -83,7 +83,8 @@ def decode_image(msg: Any) -> NDArray[np.uint8]:
     A `bgr8` image is a view of the message's buffer (read-only where the buffer is); everything
     else is a new array. 16-bit images are scaled by 255/65535 and rounded, as cv_bridge does: a
     fixed scale, so that brightness means the same in each frame. A sensor that leaves its 12
-    bits unshifted in 16 therefore comes out dark, as it does with every other consumer.
+    bits unshifted in 16 therefore comes out dark, as it does with every other consumer. A
+    CompressedImage is a Bayer mosaic where its `format` says so, as image_transport writes it.
 
     Raises SensorDataError with reason `image_empty`, `image_truncated`, `image_encoding` or
     `image_corrupt`.
@@ -92,8 +93,11 @@ def decode_image(msg: Any) -> NDArray[np.uint8]:
 
 
 def jpeg_size(msg: Any) -> tuple[int, int] | None:
-    """Height and width that a CompressedImage's JPEG tells; None where the message is none."""
-    if not hasattr(msg, 'format'):
+    """Height and width that a CompressedImage's JPEG tells; None where the message is none.
+
+    None also for a Bayer mosaic, whose neighbouring pixels must not be merged.
+    """
+    if not hasattr(msg, 'format') or _mosaic(msg) is not None:
         return None
     data = np.frombuffer(msg.data, np.uint8).data
     size = _jpeg_size(data) if data[:2] == JPEG_START else b''
@@ -139,19 +143,27 @@ def _decode_raw(msg: Any) -> NDArray[np.uint8]:
             'image_corrupt', f'{msg.encoding} image of odd width {msg.width}: 4:2:2 needs pairs'
         )
     raster = image_raster(msg, encoding.dtype, encoding.channels, 'image_truncated')
-    if encoding.channels == 1:
-        raster = raster[..., 0]
+    return _to_bgr(raster[..., 0] if encoding.channels == 1 else raster, encoding)
+
+
+def _to_bgr(raster: NDArray[Any], encoding: Encoding) -> NDArray[np.uint8]:
     try:
         bgr = raster if encoding.to_bgr is None else cv2.cvtColor(raster, encoding.to_bgr)
     except cv2.error as error:
         # Such as a Bayer image of one row: the header is wrong.
+        height, width = raster.shape[:2]
         raise SensorDataError(
-            'image_corrupt',
-            f'{msg.encoding} image of {msg.width}x{msg.height} cannot be converted: {error}',
+            'image_corrupt', f'image of {width}x{height} cannot be converted to BGR: {error}'
         ) from error
-    if encoding.dtype == 'u2':
+    if bgr.dtype == np.uint16:
         bgr = cv2.convertScaleAbs(bgr, alpha=255.0 / 65535.0)
     return np.asarray(bgr, np.uint8)
+
+
+def _mosaic(msg: Any) -> Encoding | None:
+    """The encoding of a CompressedImage that holds a Bayer mosaic: `bayer_rggb8; png ...`."""
+    name = str(msg.format).partition(';')[0].strip()
+    return ENCODINGS.get(name) if name.startswith('bayer_') else None
 
 
 def _decode_compressed(msg: Any, divisor: int) -> NDArray[np.uint8]:
@@ -162,17 +174,25 @@ def _decode_compressed(msg: Any, divisor: int) -> NDArray[np.uint8]:
         raise SensorDataError('image_empty', 'compressed image without data')
     _check_complete(data, msg.format)
     _check_size(data.data, msg.format)
+    if (encoding := _mosaic(msg)) is not None:
+        as_stored = _read(data, cv2.IMREAD_UNCHANGED, msg.format)
+        if as_stored.ndim == 2:
+            return _to_bgr(as_stored, encoding)
     # The calibration belongs to the pixels as stored: an EXIF orientation must not turn them.
     flags = JPEG_READING[divisor] | cv2.IMREAD_IGNORE_ORIENTATION
+    return np.asarray(_read(data, flags, msg.format), np.uint8)
+
+
+def _read(data: NDArray[np.uint8], flags: int, label: str) -> NDArray[Any]:
     try:
         image = cv2.imdecode(data, flags)
     except cv2.error as error:
-        raise SensorDataError('image_corrupt', f'{msg.format!r} image: {error}') from error
+        raise SensorDataError('image_corrupt', f'{label!r} image: {error}') from error
     if image is None:
         raise SensorDataError(
-            'image_corrupt', f'{data.size} bytes labelled {msg.format!r} are no image'
+            'image_corrupt', f'{data.size} bytes labelled {label!r} are no image'
         )
-    return np.asarray(image, np.uint8)
+    return np.asarray(image)
 
 
 def _check_complete(data: NDArray[np.uint8], label: str) -> None:

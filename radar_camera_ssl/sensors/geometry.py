@@ -111,6 +111,7 @@ def decode_camera_info(msg: Any) -> Intrinsics:
     values = msg.k if hasattr(msg, 'k') else msg.K
     matrix = np.array(values, np.float64).reshape(3, 3)
     distortion = np.array(msg.d if hasattr(msg, 'd') else msg.D, np.float64).ravel()
+    projection = _projection(msg)
     model = str(msg.distortion_model)
     width, height = int(msg.width), int(msg.height)
     problem = ''
@@ -118,6 +119,10 @@ def decode_camera_info(msg: Any) -> Intrinsics:
         problem = f'image size {width}x{height}'
     elif not np.isfinite(matrix).all() or matrix[0, 0] <= 0 or matrix[1, 1] <= 0:
         problem = f'K {matrix.ravel().tolist()} (an uncalibrated camera publishes zeros)'
+    elif np.tril(matrix, -1).any():
+        problem = f'K {matrix.ravel().tolist()} (below its diagonal are zeros, row by row)'
+    elif not np.isfinite(projection).all():
+        problem = f'P {projection.ravel().tolist()}'
     elif not np.isfinite(distortion).all():
         problem = f'distortion {distortion.tolist()}'
     elif distortion.any() and model in FISHEYE_MODELS and distortion.size < 4:
@@ -158,8 +163,11 @@ def scaled_camera(msg: Any, width: int, height: int) -> tuple[Intrinsics, NDArra
     # P takes the affine map of pixels that took K to its scaled self, baseline column included.
     unscaled = np.array(msg.k if hasattr(msg, 'k') else msg.K, np.float64).reshape(3, 3)
     unscaled[2] = 0.0, 0.0, 1.0
-    projection = np.array(msg.p if hasattr(msg, 'p') else msg.P, np.float64).reshape(3, 4)
-    return scaled, scaled.matrix @ np.linalg.inv(unscaled) @ projection
+    return scaled, scaled.matrix @ np.linalg.inv(unscaled) @ _projection(msg)
+
+
+def _projection(msg: Any) -> NDArray[np.float64]:
+    return np.array(msg.p if hasattr(msg, 'p') else msg.P, np.float64).reshape(3, 4)
 
 
 @dataclass(frozen=True, eq=False)

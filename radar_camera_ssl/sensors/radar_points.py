@@ -40,8 +40,11 @@ FIELD_ALIASES: dict[str, tuple[str, ...]] = {
     'velocity_x': ('velocity_x', 'vx', 'v_x', 'vrel_long', 'vel_x'),
     'velocity_y': ('velocity_y', 'vy', 'v_y', 'vrel_lat', 'vel_y'),
 }  # fmt: skip
-# Channels of colours, under which some drivers publish quantities of their own.
-COLOURS = ({'h', 's', 'v'}, {'r', 'g', 'b'})
+# Names that mean something else where they come together: colours, pixels.
+OTHER_MEANINGS = ({'h', 's', 'v'}, {'r', 'g', 'b'}, {'u', 'v'})
+# No radar measures more, in any unit; some drivers mark invalid returns by the largest number
+# there is, with which a network's arithmetic overflows.
+LARGEST = 1e12
 
 RETURN_FIELDS = ('x', 'y', 'z', 'velocity', 'rcs')
 
@@ -52,7 +55,8 @@ class RadarPoints:
 
     position: (N, 3) float32 x, y, z, m.   velocity: (N,) float32 radial, m/s, receding positive.
     rcs: (N,) float32 dBsm (or what the driver gives in its place).
-    row: (N,) int32 index of the return in its message.   not_finite: returns removed as NaN/inf.
+    row: (N,) int32 index of the return in its message.
+    not_finite: returns removed as NaN, infinite or beyond LARGEST.
     """
 
     position: NDArray[np.float32]
@@ -192,24 +196,31 @@ def decode_points(
     `fields`: those among x, y, z, velocity, rcs that must be there. The others are taken where
     the message has them and are 0 elsewhere (also where a value is not finite). `aliases` names
     the message's field for a quantity of FIELD_ALIASES, e.g. {'rcs': 'power'}; it overrides the
-    table. Where a message lacks x, y, z but has range, azimuth (and elevation), these are
-    converted; where it lacks the radial velocity but has a velocity vector, that is projected
-    on the line of sight.
+    table, and nothing stands in for a field that it names and the message lacks. Where a message
+    lacks x, y, z but has range, azimuth (and elevation), these are converted; where it lacks the
+    radial velocity but has a velocity vector, that is projected on the line of sight.
 
-    Returns whose needed values are not finite are removed and counted in `not_finite`.
+    Returns whose needed values are not finite, or beyond LARGEST, are removed and counted in
+    `not_finite`. An empty message without fields is a frame without returns.
     Raises SensorDataError `points_field_missing` (naming wanted and found), `points_datatype`,
     `points_truncated`, `points_angle_unit` (where only range and azimuth tell the place).
     """
     if unknown := [name for name in fields if name not in RETURN_FIELDS]:
         raise ValueError(f'unknown radar fields {unknown}; known are {list(RETURN_FIELDS)}')
     cloud = structured_view(msg)
-    columns = _columns(cloud, aliases or {})
-    if missing := [name for name in fields if name not in columns]:
-        given = aliases or {}
-        wanted = {n: (given[n],) if n in given else FIELD_ALIASES[n] for n in missing}
+    if not len(cloud) and not cloud.dtype.names:
+        return RadarPoints.empty()
+    given = aliases or {}
+    sources = dict(_sources(cloud.dtype, tuple(sorted(given.items()))))
+    lacking: dict[str, tuple[str, ...]] = {
+        name: (field,) for name, field in given.items() if name not in sources
+    }
+    columns = {} if lacking else _columns(cloud, sources)
+    lacking = lacking or {name: FIELD_ALIASES[name] for name in fields if name not in columns}
+    if lacking:
         raise SensorDataError(
             'points_field_missing',
-            f'radar points lack {wanted}; found {list(cloud.dtype.names or ())}',
+            f'radar points lack {lacking}; found {list(cloud.dtype.names or ())}',
         )
     return _checked(columns, fields, len(cloud))
 
@@ -232,10 +243,9 @@ def decode_radar_scan(msg: Any) -> RadarPoints:
     return _checked(columns, RETURN_FIELDS, len(table))
 
 
-def _columns(cloud: NDArray[Any], aliases: Mapping[str, str]) -> dict[str, NDArray[Any]]:
+def _columns(cloud: NDArray[Any], sources: Mapping[str, str]) -> dict[str, NDArray[Any]]:
     """The quantities that a cloud offers, (N,) each, by their name here."""
-    found = _sources(cloud.dtype, tuple(sorted(aliases.items())))
-    columns: dict[str, NDArray[Any]] = {quantity: cloud[name] for quantity, name in found}
+    columns: dict[str, NDArray[Any]] = {name: cloud[field] for name, field in sources.items()}
     if ('x' not in columns or 'y' not in columns) and {'range', 'azimuth'} <= columns.keys():
         columns |= _cartesian(columns)
     if 'velocity' not in columns and {'x', 'y', 'velocity_x', 'velocity_y'} <= columns.keys():
@@ -251,9 +261,9 @@ def _sources(
     # A field of several values per point is no scalar quantity.
     scalar = [name for name in dtype.names or () if dtype[name].shape == ()]
     told = set(scalar)
-    for colours in COLOURS:
-        if colours <= set(scalar):
-            scalar = [name for name in scalar if name not in colours]
+    for others in OTHER_MEANINGS:
+        if others <= set(scalar):
+            scalar = [name for name in scalar if name not in others]
     by_folded = {_folded(name): name for name in reversed(scalar)}
     given = dict(aliases)
     sources = []
@@ -308,7 +318,7 @@ def _checked(
         for index, name in enumerate(RETURN_FIELDS):
             if name in columns:
                 values[:, index] = columns[name]
-    usable = np.isfinite(values)
+    usable = np.abs(values) <= LARGEST
     values[~usable] = 0.0
     finite = usable[:, [RETURN_FIELDS.index(name) for name in needed]].all(axis=1)
     row = np.flatnonzero(finite).astype(np.int32)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sensor_messages import smooth_image
 
 from radar_camera_ssl.sensors.camera import ENCODINGS, decode_image
+from radar_camera_ssl.sensors.camera_image import CameraImage
 from radar_camera_ssl.sensors.errors import SensorDataError
 
 RNG = np.random.default_rng(0)
@@ -128,6 +129,34 @@ def test_compressed_images(suffix: str, channels: int) -> None:
     expected = pixels if channels == 3 else np.dstack([pixels] * 3)
     tolerance = 0 if suffix == '.png' else 60
     assert np.abs(image.astype(int) - expected.astype(int)).max() <= tolerance
+
+
+@pytest.mark.parametrize('encoding', [name for name in ENCODINGS if name.startswith('bayer_')])
+def test_a_compressed_mosaic_is_as_the_raw_one(encoding: str) -> None:
+    raw = messages.smooth_image(encoding)
+    mosaic = raw.data.view(ENCODINGS[encoding].dtype).reshape(raw.height, raw.width)
+    compressed = messages.compressed(
+        cv2.imencode('.png', mosaic)[1], f'{encoding}; png compressed '
+    )
+    np.testing.assert_array_equal(decode_image(compressed), decode_image(raw))
+
+
+def test_a_mosaic_is_not_scaled_before_it_has_colours() -> None:
+    red = np.zeros((96, 128), np.uint8)
+    red[::2, ::2] = 200
+    data = cv2.imencode('.jpg', red, [cv2.IMWRITE_JPEG_QUALITY, 100])[1]
+    image = CameraImage(messages.compressed(data, 'bayer_rggb8; jpeg compressed '))
+    middle = image.scaled(24, 32)[4:-4, 4:-4]
+    np.testing.assert_allclose(middle, np.broadcast_to([0, 0, 200], middle.shape), atol=4)
+
+
+def test_a_label_of_a_mosaic_may_be_that_of_its_source() -> None:
+    colours = np.zeros((8, 8, 3), np.uint8)
+    colours[..., 1] = 200
+    message = messages.compressed(
+        cv2.imencode('.png', colours)[1], 'bayer_rggb8; png compressed bgr8'
+    )
+    np.testing.assert_array_equal(decode_image(message), colours)
 
 
 def test_an_exif_orientation_does_not_turn_the_image() -> None:

@@ -117,8 +117,9 @@ def test_scaled_intrinsics_follow_the_resized_image(
 def test_camera_info_of_ros_1_and_rclpy() -> None:
     info = camera_info()
     old = SimpleNamespace(
-        width=640, height=480, K=K.ravel().tolist(), D=[], distortion_model='plumb_bob'
-    )
+        width=640, height=480, K=K.ravel().tolist(), D=[], P=[0.0] * 12,
+        distortion_model='plumb_bob',
+    )  # fmt: skip
     np.testing.assert_array_equal(decode_camera_info(old).matrix, decode_camera_info(info).matrix)
     sensor_msgs = pytest.importorskip('sensor_msgs.msg', reason='sensor_msgs is not installed')
     new = sensor_msgs.CameraInfo(width=640, height=480, k=K.ravel().tolist(), d=[0.0] * 5)
@@ -139,6 +140,9 @@ def test_region_of_interest_and_binning_are_applied() -> None:
     [
         {'k': np.zeros(9)},
         {'k': np.full(9, np.nan)},
+        {'k': np.array([500.0, 500, 320, 500, 500, 240, 0, 0, 1])},
+        {'k': K.T.ravel()},
+        {'p': np.array([500.0, 0, 320, np.nan, 0, 500, 240, 0, 0, 0, 1, 0])},
         {'width': 0},
         {'d': np.array([np.inf, 0, 0, 0, 0])},
         {'d': np.array([0.1, 0.2, 0.3])},

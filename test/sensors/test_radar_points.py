@@ -87,6 +87,13 @@ def test_the_structured_view_copies_nothing() -> None:
     assert np.shares_memory(structured_view(msg), msg.data)
 
 
+def test_a_message_of_nothing_is_no_returns() -> None:
+    nothing = messages.TYPES['sensor_msgs/msg/PointCloud2'](
+        messages.header(), 0, 0, [], False, 0, 0, np.zeros(0, np.uint8), False
+    )
+    assert len(decode_points(nothing)) == 0
+
+
 def test_an_empty_cloud_is_no_returns() -> None:
     returns = decode_points(messages.cloud(points(0)))
     assert len(returns) == 0
@@ -158,6 +165,10 @@ def test_the_names_of_drivers_are_known(names: str, expected: dict[str, str]) ->
         np.testing.assert_array_equal(returns.as_array([quantity])[:, 0], cloud[name])
 
 
+def test_a_pixels_row_is_no_velocity() -> None:
+    assert reason_of(messages.cloud(points(3, floats('x y u v rcs')))) == 'points_field_missing'
+
+
 def test_a_quantity_under_a_colours_name_must_be_told() -> None:
     cloud = points(5, floats('x y z h s v'))
     assert reason_of(messages.cloud(cloud)) == 'points_field_missing'
@@ -191,6 +202,14 @@ def test_aliases_of_the_user_override_the_table() -> None:
     returns = decode_points(messages.cloud(cloud), aliases={'rcs': 'power'})
     np.testing.assert_array_equal(returns.rcs, cloud['power'])
     assert reason_of(messages.cloud(cloud), aliases={'rcs': 'pwr'}) == 'points_field_missing'
+
+
+@pytest.mark.parametrize('quantity', ['x', 'z', 'velocity', 'rcs'])
+def test_nothing_stands_in_for_a_field_that_the_user_named(quantity: str) -> None:
+    cloud = points(3, floats('x y z vx vy vr_meas range azimuth rcs'))
+    with pytest.raises(SensorDataError, match=f"'{quantity}': .'TYPO',") as caught:
+        decode_points(messages.cloud(cloud), ('x', 'y'), {quantity: 'TYPO'})
+    assert caught.value.reason == 'points_field_missing'
 
 
 def test_polar_returns_become_cartesian() -> None:
@@ -237,6 +256,15 @@ def test_returns_that_are_not_finite_are_removed_and_counted() -> None:
     # z was not asked for: unknown counts as 0, as where it is absent.
     assert returns.position[1, 2] == 0
     assert decode_points(messages.cloud(cloud), FIELDS).not_finite == 3
+
+
+@pytest.mark.parametrize('value', [np.finfo(np.float32).max, -1e20, np.inf, np.nan])
+def test_a_mark_of_an_invalid_return_is_no_measurement(value: float) -> None:
+    cloud = points(4)
+    cloud['y'][1] = value
+    returns = decode_points(messages.cloud(cloud))
+    assert returns.row.tolist() == [0, 2, 3]
+    assert returns.not_finite == 1
 
 
 def test_values_beyond_float32_are_not_finite() -> None:
