@@ -44,7 +44,7 @@ class Deviation:
 
     likelihood: the largest difference of any likelihood (heatmap, returns, agreement), 0 to 1.
     moved: share of the returns, weighted by their likelihood, whose pixel is further than a cell
-    from the other session's; 0 where no return has any.
+    from the other session's, or which it does not have; 0 where no return has any likelihood.
     """
 
     likelihood: float
@@ -83,19 +83,38 @@ def deviation(
     likelihood, moved, weight = 0.0, 0.0, 0.0
     for image, radar, intrinsics in pairs:
         ours, theirs = tried(image, radar, intrinsics), trusted(image, radar, intrinsics)
-        differences = [
-            np.abs(ours.heatmap - theirs.heatmap).max(),
+        mine, other = _same_returns(ours.returns, theirs.returns, metadata)
+        cell = max(image.shape[1] / metadata.grid.columns, image.shape[0] / metadata.grid.rows)
+        stayed = np.hypot(*(ours.pixel[mine] - theirs.pixel[other]).T) <= cell
+        moved += float(np.delete(theirs.likelihood, other[stayed]).sum())
+        weight += float(theirs.likelihood.sum())
+        likelihood = max(
+            likelihood,
+            float(np.abs(ours.heatmap - theirs.heatmap).max()),
             abs(ours.agreement - theirs.agreement),
-        ]
-        # A cube's returns are selected by the network: another order is no error by itself.
-        if np.array_equal(ours.returns.position, theirs.returns.position) and len(ours.returns):
-            cell = image.shape[1] / metadata.grid.columns, image.shape[0] / metadata.grid.rows
-            far = np.hypot(*(ours.pixel - theirs.pixel).T) > max(cell)
-            differences.append(np.abs(ours.likelihood - theirs.likelihood).max())
-            moved += float(theirs.likelihood[far].sum())
-            weight += float(theirs.likelihood.sum())
-        likelihood = max(likelihood, *(float(value) for value in differences))
+            float(np.abs(ours.likelihood[mine] - theirs.likelihood[other]).max(initial=0.0)),
+        )
     return Deviation(likelihood, moved / weight if weight else 0.0)
+
+
+def _same_returns(
+    ours: RadarPoints, theirs: RadarPoints, metadata: ModelMetadata
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Which of our returns is which of theirs: two arrays of indices, of those found in both.
+
+    A points model answers the returns that it is given. Those of a cube are selected by the
+    network, which interpolates: another order is no error, nor is a difference within a bin.
+    """
+    radar = metadata.radar
+    if not isinstance(radar, CubeInput):
+        return np.arange(len(ours)), np.arange(len(theirs))
+    axes = zip((radar.range_m, radar.azimuth_rad, radar.doppler_mps), radar.shape, strict=True)
+    bins = [abs(high - low) / count for (low, high), count in axes]
+    mine, other = (np.stack([r.range, r.azimuth, r.velocity], 1) / bins for r in (ours, theirs))
+    apart = np.abs(mine[:, None] - other[None]).max(axis=2)
+    nearest = (apart <= 1.0) & (apart == apart.min(axis=0, initial=np.inf))
+    found, as_theirs = np.nonzero(nearest)
+    return found, as_theirs
 
 
 def made_up_pairs(

@@ -163,7 +163,13 @@ def open_session(
                 continue
             arithmetic = arithmetic_of(provider, acceleration.precision)
             opened = OpenSession(session, provider, tuple(passed_over), arithmetic, engines)
-            first_run(opened)
+            try:
+                first_run(opened)
+            except ModelError as error:
+                # A broken model is not the accelerator's fault.
+                first_run(OpenSession(open_on_cpu(model, threads), CPU, ()))
+                passed_over.append(f'{provider} failed in its first run: {error}')
+                continue
             operators = operators_by_provider(Path(session.end_profiling()))
         if operators[provider]:
             return replace(opened, operators=operators)

@@ -52,6 +52,42 @@ def test_a_wrong_answer_is_refused(
         CorrespondenceModel.load(tiny_model, [CUDA, CPU], allow_cpu_fallback=True)
 
 
+def selected_otherwise(name: str, value: Any) -> Any:
+    """A cube's returns in another order and with other last digits, which is no error."""
+    if name == 'return_polar':
+        value = value * np.float32(1 - 1e-6)
+    return value[:, ::-1] if name in ('return_polar', 'pixel', 'likelihood') else value
+
+
+def selected_elsewhere(name: str, value: Any) -> Any:
+    return value * np.float32(0.8) if name == 'return_polar' else value
+
+
+def test_a_cubes_returns_are_compared_in_any_order(
+    accelerator: Any, tiny_cube_model: Path
+) -> None:
+    accelerator(selected_otherwise)
+    model = CorrespondenceModel.load(tiny_cube_model, [CUDA])
+    assert model.deviation == Deviation(0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ('change', 'told'),
+    [
+        (lambda name, value: shifted(name, selected_otherwise(name, value)), '100.0 %'),
+        (lambda name, value: 1 - value if name == 'likelihood' else value, r'differ by 1\.0'),
+        (selected_elsewhere, r' [1-9][0-9.]* % of the returns'),
+        (lambda name, value: value * 0 if name == 'return_polar' else value, '100.0 %'),
+    ],
+)
+def test_a_wrong_answer_about_a_cubes_returns_is_refused(
+    accelerator: Any, tiny_cube_model: Path, change: Any, told: str
+) -> None:
+    accelerator(change)
+    with pytest.raises(ModelError, match=rf"not give the CPU's answers: .*{told}"):
+        CorrespondenceModel.load(tiny_cube_model, [CUDA])
+
+
 def test_the_cpu_is_not_compared_with_itself(tiny_model: Path) -> None:
     assert CorrespondenceModel.load(tiny_model).deviation is None
 

@@ -119,6 +119,31 @@ def test_the_reason_of_one_that_throws_is_told(runtime: Any) -> None:
         open_session(b'', [CUDA], False, 1)
 
 
+def test_one_that_fails_in_its_first_run_is_passed_over(runtime: Any) -> None:
+    fake = runtime(build=[TENSORRT, CUDA], work=[TENSORRT, CUDA])
+
+    def first_run(opened: session.OpenSession) -> None:
+        if opened.provider == TENSORRT:
+            raise ModelError('inference failed: no kernel image for this device')
+
+    opened = session.open_session(b'', [TENSORRT, CUDA, CPU], False, 1, first_run=first_run)
+    assert opened.provider == CUDA
+    assert opened.passed_over == (
+        f'{TENSORRT} failed in its first run: inference failed: no kernel image for this device',
+    )
+    assert fake.asked == [[TENSORRT, CUDA, CPU], [CPU], [CUDA, CPU]]
+
+
+def test_a_model_that_fails_everywhere_is_no_accelerators_fault(runtime: Any) -> None:
+    runtime(build=[CUDA], work=[CUDA])
+
+    def first_run(opened: session.OpenSession) -> None:
+        raise ModelError(f'no such output on {opened.provider}')
+
+    with pytest.raises(ModelError, match=f'^no such output on {CPU}$'):
+        session.open_session(b'', [CUDA, CPU], True, 1, first_run=first_run)
+
+
 @pytest.mark.parametrize('failure', [{}, {'throw': [TENSORRT]}, {'idle': [TENSORRT]}])
 def test_another_accelerator_that_was_asked_for_is_no_fallback(
     runtime: Any, failure: dict[str, list[str]]
