@@ -98,6 +98,7 @@ def test_every_shortfall_is_a_failure(tmp_path: Path) -> None:
         recorded={'/reflection_heatmap/output/heatmap': 9},
         wall_s=1.0,
         player_lag_ms=1.0,
+        damages=(),
         diagnostics={},
     )
     good = demo.Demo(summary, {}, {'heatmaps': (9, 9)}, overlays=9)

@@ -36,7 +36,7 @@ class BagPlayerNode(Node):
 
     Latched topics (`*tf_static`, `*camera_info`, `*cube_info`) are transient local. A type whose
     package is not installed is left out with one warning. At the end it waits until subscribers
-    have acknowledged, reports what was published, and is done.
+    have acknowledged, reports what was published and what of the bag is damaged, and is done.
     """
 
     def __init__(self, **node_options: Any) -> None:
@@ -53,6 +53,7 @@ class BagPlayerNode(Node):
         self._published: dict[str, int] = {}
         self._largest_lag_s = 0.0
         self._loops = 0
+        self._damages: list[str] = []
         self._begin_ns = 0
         parameters = DeclaredParameters(self, PlayerSettings)
         self._settings = parameters.settings
@@ -88,7 +89,7 @@ class BagPlayerNode(Node):
             types, duration_s = recording.topics, recording.duration_s
             start_ns = recording.start_ns or 0
             for damage in recording.damages:
-                self.get_logger().warning(f'{self._settings.bag}: {damage}')
+                self._tell_damage(damage)
         offset_s = self._settings.start_offset
         if offset_s > 0 and offset_s >= duration_s:
             raise RecordingError(
@@ -113,6 +114,11 @@ class BagPlayerNode(Node):
         if not outputs:
             raise RecordingError(f'{self._settings.bag} has nothing to publish')
         return outputs
+
+    def _tell_damage(self, damage: str) -> None:
+        if damage not in self._damages:
+            self._damages.append(damage)
+            self.get_logger().warning(f'{self._settings.bag}: {damage}')
 
     def _message_type(self, topic: str, name: str) -> Any:
         package, _, message = name.split('/')
@@ -182,7 +188,10 @@ class BagPlayerNode(Node):
         first_ns: int | None = None
         began_s = 0.0
         with messages_ahead(
-            Path(self._settings.bag), list(self._outputs), self._settings.read_ahead
+            Path(self._settings.bag),
+            list(self._outputs),
+            self._settings.read_ahead,
+            self._tell_damage,
         ) as messages:
             for message in messages:
                 if self._stop.is_set():
@@ -237,6 +246,7 @@ class BagPlayerNode(Node):
             'loops': self._loops,
             'largest_lag_ms': round(self._largest_lag_s * 1e3, 1),
             'stopped': self._stop.is_set(),
+            'damages': self._damages,
         }
         text = json.dumps(report)
         self.get_logger().info(f'played {text}')
@@ -245,7 +255,7 @@ class BagPlayerNode(Node):
 
 
 def main(args: list[str] | None = None) -> int:
-    """Play a bag; exit code 0 when all of it was published, or when told to stop."""
+    """Play a bag; exit code 0 when all that is whole was published, or when told to stop."""
     return process.run(BagPlayerNode, args)
 
 

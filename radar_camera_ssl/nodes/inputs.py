@@ -77,6 +77,8 @@ class Inputs:
             'radar': partial(self._on_sensor, 'radar'),
             'camera_info': self._on_camera_info,
         }
+        # A camera may have been turned or changed meanwhile; a latched camera_info comes again.
+        self._camera, self._invalid, self._misfit = None, '', ''
         for name, profile in _profiles(self._settings()).items():
             self._meters[name].opened()
             self._subscriptions[name] = self._node.create_subscription(

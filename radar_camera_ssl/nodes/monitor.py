@@ -58,6 +58,16 @@ class WorkerMonitor:
         self._gaps_s = _Recent()
         self._latency_s: dict[str, _Recent] = {}
 
+    def begin(self) -> None:
+        """Begin an activation: of those before it only what grows is kept."""
+        with self._lock:
+            self._seen = Seen(
+                returns_not_finite=self._seen.returns_not_finite,
+                returns_dropped=self._seen.returns_dropped,
+            )
+            self._gaps_s = _Recent()
+            self._latency_s.clear()
+
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Time the block as stage `name`; while it runs, the diagnostics can say so."""

@@ -24,7 +24,7 @@ from rclpy.signals import SignalHandlerOptions
 from .allocator import keep_large_buffers
 
 START_ERRORS = (InvalidParameterTypeException, InvalidParameterValueException, ValueError)
-
+WRONG_START = 2
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # Logs go to the console alone with these.
@@ -73,7 +73,8 @@ def _tell(line: str) -> None:
 def run(make_node: Callable[[], Any], args: list[str] | None = None) -> int:
     """Spin the node until SIGINT, SIGTERM, or its `done()` if it has one; return the exit code.
 
-    A node with `exit_code` gives the code; a parameter that is not allowed gives 2. When a
+    A node with `exit_code` gives the code; ROS arguments that cannot be read and a parameter that
+    is not allowed give 2. When a
     destroyed node still `hangs` the process ends at once, with the same code.
     """
     keep_large_buffers()
@@ -81,7 +82,11 @@ def run(make_node: Callable[[], Any], args: list[str] | None = None) -> int:
     stop = threading.Event()
     for number in SIGNALS:
         signal.signal(number, lambda *_: stop.set())
-    rclpy.init(args=arguments_with_log(args), signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        rclpy.init(args=arguments_with_log(args), signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:  # rcl's own, of ROS arguments that it cannot read
+        _tell(f'cannot start: {error}')
+        return WRONG_START
     node = None
     try:
         node = make_node()
@@ -96,7 +101,7 @@ def run(make_node: Callable[[], Any], args: list[str] | None = None) -> int:
         if node is not None:
             raise
         _tell(f'cannot start: {error}')
-        return 2
+        return WRONG_START
     finally:
         if node is not None:
             node.destroy_node()

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 JOIN_TIMEOUT_S = 4.0
 # How often the executor shows that it comes round.
 BEAT_S = 0.1
+# Between two messages no sensor of 5 Hz and more has fallen silent.
+SHORTEST_SILENCE_S = 0.2
 
 
 class WorkerHangsError(RuntimeError):
@@ -163,11 +165,12 @@ class ReflectionHeatmapNode(LifecycleNode):
             on_drop=self._warn,
             on_failure=self._on_inference_failure,
         )
-        self._worker.start()
-        # What is judged over a window of time is judged anew.
+        # What is judged of the last pairs, or over a window of time, is judged anew.
+        session.monitor.begin()
         session.watch.begin()
         session.recent.begin(self._inputs.counters)
         self._active_since_s = time.monotonic()
+        self._worker.start()
         self._inputs.open()
         self.get_logger().info(f'active on {", ".join(self._inputs.topics.values())}')
         self._state = 'active'
@@ -294,7 +297,10 @@ class ReflectionHeatmapNode(LifecycleNode):
         self._beaten_s = time.monotonic()
         self._mismatches.tell()
         if self._session is not None and self._state == 'active':
-            self._session.intake.flush_if_silent(self._settings().stale_after)
+            settings = self._settings()
+            # Later the pair would be too old for its inference.
+            silent_s = min(settings.stale_after, settings.max_age / 2)
+            self._session.intake.flush_if_silent(max(silent_s, SHORTEST_SILENCE_S))
 
     def _snapshot(self, now_s: float) -> Snapshot:
         """What the diagnostics are made from; called in their thread."""

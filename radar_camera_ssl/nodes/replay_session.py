@@ -70,6 +70,8 @@ class ReplaySummary:
     recorded: dict[str, int]
     wall_s: float
     player_lag_ms: float
+    damages: tuple[str, ...]
+    """What of the bag could not be played."""
     diagnostics: dict[str, str] = field(repr=False)
     """The node's last diagnostic key values: latencies, provider, model, gap, rates."""
 
@@ -364,5 +366,6 @@ def _summary(
         recorded=dict(recorder.counts),
         wall_s=wall_s,
         player_lag_ms=float(report['largest_lag_ms']),
+        damages=tuple(report['damages']),
         diagnostics=dict(told),
     )

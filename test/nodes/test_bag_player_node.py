@@ -20,8 +20,10 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from radar_camera_ssl.nodes.bag_player_node import BagPlayerNode
 from radar_camera_ssl.nodes.qos import latched
 from radar_camera_ssl.nodes.read_ahead import messages_ahead
+from radar_camera_ssl.sensors.bag_writer import BagWriter
 from radar_camera_ssl.sensors.recording import Recording, RecordingError
 
+ZSTD = b'\x28\xb5\x2f\xfd'
 TOPICS = {'/camera/image_raw': Image, '/radar/points': PointCloud2}
 
 
@@ -217,6 +219,29 @@ def test_the_clock_is_published_where_it_is_wanted(
     assert player.exit_code == 0
 
 
+def test_what_is_damaged_is_told_and_the_rest_is_played(
+    listener: Listener, tmp_path: Path
+) -> None:
+    bag, rows = tmp_path / 'bag', sorted(drive_rows(2.0), key=lambda row: row[2])
+    with BagWriter(bag) as writer:
+        for topic, message_type in sorted({row[:2] for row in rows}):
+            writer.add_topic(topic, message_type)
+        for topic, _, time_ns, data in rows:
+            writer.write(topic, time_ns, data)
+    (file,) = bag.glob('*.mcap')
+    content = bytearray(file.read_bytes())
+    second_chunk = content.index(ZSTD, content.index(ZSTD) + 1)
+    content[second_chunk] = 0
+    file.write_bytes(content)
+    report = tmp_path / 'report.json'
+    player = listener.play(bag, rate=20.0, report_path=str(report))
+    wait_until(player.done, 'not played to its end')
+    assert player.exit_code == 0
+    assert 0 < sum(published(report).values()) < len(rows)
+    damages = json.loads(report.read_text())['damages']
+    assert [damage for damage in damages if damage.endswith('is damaged')] == damages[-1:]
+
+
 def test_it_gives_up_when_nobody_listens(listener: Listener, tmp_path: Path) -> None:
     bag = write_bag(tmp_path / 'bag', drive_rows(0.2))
     player = listener.play(bag, wait_for_subscribers=['/camera/camera_info'], wait_timeout=0.1)
@@ -255,13 +280,13 @@ def test_it_does_not_start_without_something_to_play(
 def test_reading_ahead_keeps_its_limit_and_order(tmp_path: Path) -> None:
     rows = [row('/radar/points', START_NS + i, radar_message(i)) for i in range(50)]
     bag = write_bag(tmp_path / 'bag', rows)
-    with messages_ahead(bag, ['/radar/points'], limit_mib=1e-6) as messages:
+    with messages_ahead(bag, ['/radar/points'], 1e-6, pytest.fail) as messages:
         assert [message.time_ns for message in messages] == [START_NS + i for i in range(50)]
 
 
 def test_a_reading_error_reaches_the_player(tmp_path: Path) -> None:
     with (
-        messages_ahead(tmp_path / 'nowhere', ['/radar/points']) as messages,
+        messages_ahead(tmp_path / 'nowhere', ['/radar/points'], 64.0, pytest.fail) as messages,
         pytest.raises(RecordingError),
     ):
         list(messages)

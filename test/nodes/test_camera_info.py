@@ -87,3 +87,35 @@ def test_a_model_of_intrinsics_waits_for_camera_info(make_rig: MakeRig, tmp_path
     rig.pair(2 * SECOND)
     wait_until(lambda: heatmaps, 'no heatmap with camera_info')
     assert heatmaps[0].header.stamp.sec == 2
+
+
+def test_the_camera_info_of_one_activation_is_none_of_the_next(
+    make_rig: MakeRig, tmp_path: Path
+) -> None:
+    description = tiny_metadata(camera=CameraInput(240, 320, intrinsics=True))
+    model = write_tiny_model(tmp_path / 'model.onnx', description=description)
+    rig = make_rig(model_path=str(model), stale_after=30.0)
+    rig.bring_up()
+    heatmaps = rig.hear('output/heatmap', Image)
+    rig.talk('input/camera_info', CameraInfo).publish(camera_info_message(SECOND))
+    rig.value('camera_info.received', '1')
+    rig.pair(SECOND)
+    wait_until(lambda: heatmaps, 'no heatmap with camera_info')
+    for second in (2, 3):
+        rig.close_talks()
+        assert rig.lifecycle.change('deactivate')
+        assert rig.lifecycle.change('activate')
+        rig.pair(second * SECOND)
+        rig.value('radar_dropped.camera_info_missing', str(second - 1))
+        uncalibrated = camera_info_message(SECOND)
+        uncalibrated.k = [0.0] * 9
+        rig.talk('input/camera_info', CameraInfo).publish(uncalibrated)
+        rig.status(DiagnosticStatus.WARN, 'an uncalibrated camera')
+        rig.forget()
+        rig.value('camera_info.received', str(second))
+    rig.close_talks()
+    assert rig.lifecycle.change('deactivate')
+    assert rig.lifecycle.change('activate')
+    rig.forget()
+    rig.value('camera_info_error', '')
+    assert len(heatmaps) == 1

@@ -109,6 +109,15 @@ def test_a_wrong_parameter_ends_the_start_with_one_line(
     assert 'Traceback' not in log_of(tmp_path)
 
 
+@pytest.mark.parametrize('wrong', [['--params-file', '/nowhere.yaml'], ['-r', 'no_rule']])
+def test_ros_arguments_that_cannot_be_read_end_it_without_a_trace(
+    start: Start, tmp_path: Path, wrong: list[str]
+) -> None:
+    assert start(NODE, '--ros-args', *wrong).wait(30) == 2
+    assert 'cannot start: failed to initialize rcl' in log_of(tmp_path)
+    assert 'Traceback' not in log_of(tmp_path)
+
+
 def test_a_missing_bag_ends_the_player_with_one_line(start: Start, tmp_path: Path) -> None:
     process = start(PLAYER, '--ros-args', '-p', 'bag:=/nowhere')
     assert process.wait(30) == 2

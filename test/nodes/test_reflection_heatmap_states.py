@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
+from pathlib import Path
 
 import onnxruntime
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
+from model_factory import write_tiny_model
 from rclpy.parameter import Parameter
 from rclpy.utilities import get_rmw_implementation_identifier
 from ros_graph import Rig, radar_message, wait_until
@@ -77,6 +79,33 @@ def test_an_activation_is_judged_by_what_comes_in_it(make_rig: MakeRig) -> None:
     assert {report['perception'].level for report in rig.reports} == {DiagnosticStatus.OK}
     # The account goes on.
     assert rig.values()['radar_dropped.deactivated'] == '1'
+
+
+def test_an_activation_inherits_no_failure_and_no_latency(
+    make_rig: MakeRig, tmp_path: Path
+) -> None:
+    model = write_tiny_model(tmp_path / 'throws.onnx', throw_above=50.0)
+    rig = make_rig(
+        model_path=str(model),
+        stale_after=30.0,
+        diagnostics_window=60.0,
+        max_consecutive_failures=2,
+        latency_warn=['infer=0.000001'],
+    )
+    loud = [(10.0, 1.0, 0.5, 0.0, 60.0)]
+    for second in (1, 2):
+        rig.bring_up()
+        rig.pair(second * SECOND, radar=radar_message(second * SECOND, loud))
+        rig.value('radar_dropped.inference_failed', str(second))
+        rig.status(DiagnosticStatus.WARN, 'failed in a row')
+        assert rig.lifecycle.change('deactivate')
+        rig.close_talks()
+        assert rig.lifecycle.change('activate')
+        rig.forget()
+        rig.value('consecutive_failures', '0')
+        assert {report['perception'].level for report in rig.reports} == {DiagnosticStatus.OK}
+        assert 'latency_ms.infer.median' not in rig.values()
+        assert rig.lifecycle.change('deactivate')
 
 
 def test_an_impossible_transition_is_refused_and_the_node_lives(make_rig: MakeRig) -> None:
