@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from radar_camera_ssl.arguments import duration, not_negative
+from radar_camera_ssl.arguments import duration, file_to_write, not_negative
 from radar_camera_ssl.learning.adaptation import STEPS, Adapted, adapt
 from radar_camera_ssl.learning.bag_arguments import add_source_arguments, bag_source
 from radar_camera_ssl.learning.bag_pairs import BagSource
@@ -27,6 +27,7 @@ from radar_camera_ssl.learning.rig import image_size
 from radar_camera_ssl.learning.shards import SampleFormat, ShardSettings, write_drive
 from radar_camera_ssl.learning.source import source_commit
 from radar_camera_ssl.learning.warm_start import load_model
+from radar_camera_ssl.sensors.bag_files import refuse_repeated
 from radar_camera_ssl.sensors.errors import SensorDataError
 from radar_camera_ssl.sensors.recording import RecordingError
 
@@ -41,7 +42,9 @@ def add_adapt_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add('model', type=Path, metavar='MODEL', help='the .onnx file to start from')
     add('bags', nargs='+', type=Path, metavar='BAG', help='driving with the rig to adapt to')
-    add('--out', type=Path, required=True, metavar='MODEL', help='the .onnx file to write')
+    add(
+        '--out', type=file_to_write, required=True, metavar='MODEL', help='the .onnx file to write'
+    )
     add('--seconds', type=duration, default=30.0, metavar='S', help='taken from each bag')
     add('--seed', type=not_negative, default=0, help='of every random number')
     add_source_arguments(parser)
@@ -50,6 +53,7 @@ def add_adapt_arguments(parser: argparse.ArgumentParser) -> None:
 def run_adapt(args: argparse.Namespace) -> int:
     """Adapt and write; exit code 1, and no file, where the frames then do not fit the images."""
     try:
+        refuse_repeated(args.bags)
         model, metadata = load_model(args.model)
         radar = metadata.radar.kind
         source = dataclasses.replace(bag_source(args, radar), kinds=(radar,))

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from radar_camera_ssl.arguments import count, duration, not_negative
+from radar_camera_ssl.arguments import count, duration, file_to_write, not_negative
 from radar_camera_ssl.learning.bag_arguments import add_source_arguments, bag_source
 from radar_camera_ssl.learning.budget import steps_within
 from radar_camera_ssl.learning.checkpoint import FILE_NAME, RunState
@@ -119,7 +119,9 @@ def run_train(args: argparse.Namespace) -> int:
 def add_export_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `export`."""
     parser.add_argument('run', type=Path, metavar='RUN', help='folder of a finished run')
-    parser.add_argument('--out', type=Path, required=True, metavar='MODEL', help='the .onnx file')
+    parser.add_argument(
+        '--out', type=file_to_write, required=True, metavar='MODEL', help='the .onnx file'
+    )
     parser.add_argument(
         '--store', type=Path, metavar='DIR', help="folder of the bags' shards; RUN/shards if none"
     )

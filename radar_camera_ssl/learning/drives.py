@@ -116,7 +116,7 @@ class Drive:
 
 def _digest(summary: dict[str, Any], index: str) -> str:
     # The same bag elsewhere is the same data; why it broke off names its path, too.
-    told = {k: v for k, v in summary.items() if k not in ('bag', 'incomplete')}
+    told = {k: v for k, v in summary.items() if k not in ('bag', 'bag_files', 'incomplete')}
     content = json.dumps(told, sort_keys=True) + index
     return hashlib.sha256(content.encode()).hexdigest()
 

@@ -104,9 +104,12 @@ def export_model(
         entry = graph.metadata_props.add()
         entry.key, entry.value = key, text
     onnx.checker.check_model(graph)
-    partial.write_bytes(graph.SerializeToString())
-    worst = _largest_difference(model, metadata, partial, check_on)
-    os.replace(partial, path)
+    try:
+        partial.write_bytes(graph.SerializeToString())
+        worst = _largest_difference(model, metadata, partial, check_on)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
     return worst
 
 

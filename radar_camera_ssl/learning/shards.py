@@ -15,6 +15,7 @@ cube; `json`, the stamps in ns and the gap in s.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import math
@@ -83,13 +84,15 @@ class ShardSettings:
     def request(self, bag: Path) -> dict[str, Any]:
         """Tell what is wanted of a bag: the summary of shards that need no rewriting holds it.
 
-        The bag's size stands for its content: one recorded anew under an old name is read anew.
+        Sizes and times of the bag's files stand for their content: one that was recorded or
+        corrected under an old name is read anew.
         """
-        files = bag.rglob('*') if bag.is_dir() else [bag]
+        files = sorted(file for file in bag.rglob('*') if file.is_file()) or [bag]
+        states = [(file.name, file.stat()) for file in files]
         wanted = {
             'schema': SCHEMA,
             'bag': str(bag.resolve()),
-            'bag_bytes': sum(file.stat().st_size for file in files if file.is_file()),
+            'bag_files': [(name, state.st_size, state.st_mtime_ns) for name, state in states],
             'slop_s': self.slop_s,
             **asdict(self.form),
             'source': asdict(self.source),
@@ -147,6 +150,7 @@ def _convert(
     seconds: float,
 ) -> dict[str, Any]:
     drive = _Drive()
+    content = hashlib.sha256()
     # A percent sign in a folder's name is no place for the shard's number.
     pattern = str(folder.resolve() / name).replace('%', '%%') + '-%06d.tar'
     # Up to its first dot, a member's name is its pair's key.
@@ -168,6 +172,8 @@ def _convert(
                     drive.dropped[error.reason] += 1
                 else:
                     writer.write({'__key__': f'{key}_{len(drive.stamps):06d}', **members})
+                    for kind in sorted(members):
+                        content.update(members[kind])
                     drive.stamps.append(pair.image_stamp)
                     drive.radar_stamps.append(pair.radar_stamp)
                 if progress is not None:
@@ -183,6 +189,7 @@ def _convert(
     (folder / 'index.json').write_text(json.dumps(_index(folder, drive)))
     summary = {
         **settings.request(bag),
+        'content_sha256': content.hexdigest(),
         'pairs': len(drive.stamps),
         'dropped': dict(drive.dropped),
         'unpaired': unpaired,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,6 +27,16 @@ def storage_files(path: Path) -> list[Path]:
         for file in path.iterdir()
         if (file.with_suffix('') if file.suffix == _PACKED_SUFFIX else file).suffix in SALVAGERS
     )
+
+
+def refuse_repeated(bags: Sequence[Path]) -> None:
+    """Raise ValueError where one of several bags is given twice, under whatever name.
+
+    Its frames would be taken for more evidence than they are.
+    """
+    repeated = [bag for bag, n in Counter(bag.resolve() for bag in bags).items() if n > 1]
+    if repeated:
+        raise ValueError(f'{repeated[0]} is given more than once')
 
 
 def open_bag(path: Path) -> tuple[AnyReader | SalvagedBag, str | None]:

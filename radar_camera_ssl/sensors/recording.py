@@ -162,7 +162,7 @@ class Recording:
     def required_topic(self, kind: str, named: str | None = None) -> str:
         """Return `named`, or the topic of `kind` where None.
 
-        RecordingError when there is none, and for ground truth, which is no sensor's.
+        RecordingError when there is none, for one of another type, and for ground truth.
         """
         topic = named or self.find_topic(kind)
         if topic is None:
@@ -171,6 +171,8 @@ class Recording:
             raise RecordingError(f'{self.path}: no topic {topic}; there are {self.topics}')
         if topic.startswith(GROUND_TRUTH_PREFIX):
             raise RecordingError(f'{self.path}: {topic} is ground truth, no input')
+        if (found := self.topics[topic]) not in (known := KIND_TYPES[kind]):
+            raise RecordingError(f'{self.path}: {topic} is {found}, not {" or ".join(known)}')
         return topic
 
     def messages(
@@ -278,6 +280,8 @@ class Recording:
 
         Found if not named: the one of image_topic, which is found too if not named.
         """
+        if topic is not None:
+            self.required_topic('camera_info', topic)
         topic = topic or self.find_topic('camera_info', image_topic)
         for _, _, msg in self.messages([topic] if topic else []):
             with suppress(SensorDataError):

@@ -156,12 +156,13 @@ def test_a_search_that_is_no_longer_finite_is_one_clear_line(
 
 def test_what_cannot_be_adapted_is_one_clear_line(file, toy_bags, tmp_path, capsys):
     (tmp_path / 'other.onnx').write_bytes(b'no model')
-    for model, bag in (
+    for model, *bags in (
         (tmp_path / 'other.onnx', toy_bags[0]),
         (tmp_path / 'none.onnx', toy_bags[0]),
         (file, tmp_path / 'nothing'),
+        (file, toy_bags[0], toy_bags[0]),
     ):
-        assert main(['adapt', str(model), str(bag), '--out', str(tmp_path / 'm.onnx')]) == 2
+        assert main(['adapt', str(model), *map(str, bags), '--out', str(tmp_path / 'm.onnx')]) == 2
         error = capsys.readouterr().err
         assert error.count('\n') == 1, error
 

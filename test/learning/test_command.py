@@ -129,7 +129,7 @@ def test_what_cannot_be_read_is_one_clear_line(tmp_path, capsys):
     ('options', 'said'),
     [
         (['--radar-topic', '/radar/points'], '--radar-topic needs --radar'),
-        (['--steps', '0'], 'not a positive number'),
+        (['--steps', '0'], 'is not within 1 and'),
         (['--cube-axes', '0', '1', '2'], 'expected 6 arguments'),
         (['--cube-axes', *'000000'], 'limits of range_m'),
         (['--field', 'rcs'], 'not NAME=FIELD'),

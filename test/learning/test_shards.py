@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import shutil
 import tarfile
@@ -29,6 +30,7 @@ from toy_bags import (
     write_toy_bag,
 )
 
+from radar_camera_ssl.learning import shards
 from radar_camera_ssl.learning.bag_pairs import BagSource
 from radar_camera_ssl.learning.drives import Drive
 from radar_camera_ssl.learning.prepare import prepare_drives
@@ -304,6 +306,10 @@ def test_prepared_drives_are_not_read_again_and_outdated_ones_are(tmp_path):
     assert prepare(smaller) == 3
     assert prepare(smaller, slop_s=0.04) == 4
     assert prepare(smaller, slop_s=0.04, source=BagSource(image_topic=messages.IMAGE)) == 5
+    # Written anew and as large, such as with one sign corrected.
+    for file in bag.iterdir():
+        os.utime(file)
+    assert prepare() == prepare() == 6
     shutil.rmtree(bag)
     write_toy_bag(bag, 1, 4, 'points')
     prepare()
@@ -322,6 +328,17 @@ def test_the_digest_tells_what_was_read_and_how_but_not_where_from(bag, tmp_path
         prepared(write_toy_bag(tmp_path / 'other' / bag.name, 2, FRAMES), tmp_path / 'f'),
     ]
     assert len({digest, *(drive.digest for drive in others)}) == 5
+
+
+def test_the_digest_tells_content_of_the_same_size(bag, tmp_path, monkeypatch):
+    digest = prepared(bag, tmp_path / 'a').digest
+    returns = shards._returns
+    monkeypatch.setattr(shards, '_returns', lambda *given: -returns(*given))
+    other = prepared(bag, tmp_path / 'b')
+    sizes = [[file.stat().st_size for file in sorted((tmp_path / name).rglob('*.tar'))]
+             for name in 'ab']  # fmt: skip
+    assert sizes[0] == sizes[1]
+    assert other.digest != digest
 
 
 def test_an_interrupted_drive_leaves_nothing_that_looks_whole(bag, tmp_path):
