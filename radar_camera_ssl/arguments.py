@@ -4,31 +4,44 @@
 from __future__ import annotations
 
 import argparse
-import math
+from pathlib import Path
+
+LARGEST_INTEGER = 2**31 - 1
+LONGEST_S = 1e9
 
 
 def not_negative(text: str) -> int:
-    """Read an integer from zero on."""
+    """Read an integer from zero to LARGEST_INTEGER."""
     value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f'{text} is negative')
+    if not 0 <= value <= LARGEST_INTEGER:
+        raise argparse.ArgumentTypeError(f'{text} is not within 0 and {LARGEST_INTEGER}')
     return value
 
 
 def count(text: str) -> int:
-    """Read an integer from one on."""
+    """Read an integer from one to LARGEST_INTEGER."""
     value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f'{text} is not a positive number')
+    if not 1 <= value <= LARGEST_INTEGER:
+        raise argparse.ArgumentTypeError(f'{text} is not within 1 and {LARGEST_INTEGER}')
     return value
 
 
 def duration(text: str) -> float:
-    """Read a finite duration above zero."""
+    """Read a duration above zero and up to LONGEST_S."""
     value = float(text)
-    if not (math.isfinite(value) and value > 0):
-        raise argparse.ArgumentTypeError(f'{text} is not a positive duration')
+    if not 0 < value <= LONGEST_S:
+        raise argparse.ArgumentTypeError(
+            f'{text} is no duration above 0 and up to {LONGEST_S:g} s'
+        )
     return value
+
+
+def file_to_write(text: str) -> Path:
+    """Read the path of a file to write: what is no place for one is told before the work."""
+    path = Path(text)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f'{text} is a folder')
+    return path
 
 
 def field_alias(text: str) -> tuple[str, str]:

@@ -19,9 +19,10 @@ from radar_camera_ssl.evaluation.jobs import Outcome, evaluate_in_processes, eva
 from radar_camera_ssl.evaluation.outputs import OutputOptions
 from radar_camera_ssl.evaluation.progress import Progress, Told
 from radar_camera_ssl.evaluation.report import write_report
-from radar_camera_ssl.evaluation.result_folder import ResultFolder
+from radar_camera_ssl.evaluation.result_folder import CONTACT_SHEET, ResultFolder
 from radar_camera_ssl.evaluation.video import Picture, contact_sheet
 from radar_camera_ssl.inference.model import CorrespondenceModel
+from radar_camera_ssl.sensors.bag_files import refuse_repeated
 from radar_camera_ssl.sensors.recording import RecordingError
 
 METRICS_SCHEMA = 1
@@ -68,13 +69,14 @@ def evaluate_bags(
     for a model and RecordingError for a recording (when there is one, or none of several) that
     cannot be used, ClusterError for a cluster, FileExistsError for a bag or .rrd file that is
     there already, ModuleNotFoundError without what the outputs or the cluster need, and
-    ValueError without recordings.
+    ValueError without recordings or for one that is given twice.
     """
     if not bags:
         raise ValueError('no recordings to evaluate')
     options = options or EvaluationOptions(slop_s=slop_s)
     # As other processes see them, wherever they start; `.` gets its name.
     paths = [_absolute(bag) for bag in bags]
+    refuse_repeated(paths)
     wanted = OutputOptions(overlay, record, None if rerun is None else Path(rerun))
     results = None if out is None else ResultFolder(_absolute(out), paths, wanted)
     model_file = None
@@ -108,7 +110,7 @@ def evaluate_bags(
             drawn = {i: o.drawn for i, o in enumerate(outcomes) if isinstance(o, DriveResult)}
             comparison = compare(metrics, reference) if reference else None
             sheet = results.join(drawn)
-            _write(results, metrics, merged.figures, sheet, _card(model_file), comparison, overlay)
+            _write(results, metrics, merged.figures, sheet, _card(model_file), comparison)
     return metrics
 
 
@@ -162,11 +164,10 @@ def _write(
     sheet: list[tuple[float, Picture]],
     card: str | None,
     comparison: Comparison | None,
-    overlay: bool,
 ) -> None:
     """Write the files of results, metrics.json last."""
-    if overlay and sheet:
-        with results.file('overlay.png') as path:
+    if sheet and results.has_video:
+        with results.file(CONTACT_SHEET) as path:
             contact_sheet(sheet, path)
     with results.file('report.html') as path:
         write_report(
@@ -177,7 +178,7 @@ def _write(
             figures.moments.worst,
             card,
             comparison,
-            overlay,
+            results.has_video,
         )
     with results.file('metrics.json') as path:
         path.write_text(json.dumps(metrics, indent=2, allow_nan=False) + '\n', encoding='utf-8')

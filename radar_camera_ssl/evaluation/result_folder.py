@@ -14,6 +14,7 @@ from radar_camera_ssl.evaluation.outputs import RECORDED, RERUN, VIDEO, Drawn, O
 from radar_camera_ssl.evaluation.rerun_recording import require_rerun
 from radar_camera_ssl.evaluation.video import Picture, join_videos, picture_of, spread
 
+CONTACT_SHEET = 'overlay.png'
 MOMENTS = 6
 # Between two drives in the video.
 _PAUSE_S = 0.1
@@ -23,7 +24,8 @@ class ResultFolder:
     """Where results appear, whole or not at all; a context manager.
 
     Drives write into `part(index)`, a hidden folder each, which is gone at the end: an evaluation
-    that breaks off leaves what was there before it.
+    that breaks off leaves what was there before it. Pictures of one before, which would lie
+    beside figures of this one, are taken away when those are put in their place.
     """
 
     def __init__(self, folder: Path, drives: Sequence[Path], options: OutputOptions) -> None:
@@ -34,6 +36,8 @@ class ResultFolder:
         """
         self._folder = folder
         self._parts = folder / '.parts'
+        self.has_video = False
+        """Whether overlay.mp4 is one of the results; known from `join` on."""
         names = [drive.stem for drive in drives]
         self._bags = [folder / RECORDED / name for name in names] if options.record else []
         self._rerun: list[Path] = []
@@ -84,6 +88,9 @@ class ResultFolder:
             for index, start in starts.items()
             if (self.part(index) / VIDEO).exists()
         ]
+        self.has_video = bool(videos)
+        for stale in (VIDEO, CONTACT_SHEET):
+            (self._folder / stale).unlink(missing_ok=True)
         if videos:
             with self.file(VIDEO) as joined:
                 join_videos(videos, joined)

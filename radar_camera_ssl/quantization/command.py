@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from radar_camera_ssl.arguments import add_reading_arguments, count
+from radar_camera_ssl.arguments import add_reading_arguments, count, file_to_write
 from radar_camera_ssl.quantization.quantize import FrameSource, quantize
 
 
@@ -19,7 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add('model', metavar='MODEL', type=Path, help='the .onnx file to start from')
     add('bags', metavar='BAG', nargs='+', type=Path, help='drives to calibrate on; not those '
         'that the result is judged by')  # fmt: skip
-    add('--out', type=Path, required=True, metavar='MODEL', help='the .onnx file to write')
+    add(
+        '--out', type=file_to_write, required=True, metavar='MODEL', help='the .onnx file to write'
+    )
     add('--frames', type=count, default=200, metavar='N', help='of all bags together')
     add_reading_arguments(parser)
 

@@ -29,6 +29,7 @@ from radar_camera_ssl.inference.errors import ModelError
 from radar_camera_ssl.inference.model import CorrespondenceModel
 from radar_camera_ssl.inference.radar_frames import decode_radar
 from radar_camera_ssl.model_metadata import METADATA_KEY
+from radar_camera_ssl.sensors.bag_files import refuse_repeated
 from radar_camera_ssl.sensors.camera_image import CameraImage
 from radar_camera_ssl.sensors.errors import SensorDataError
 from radar_camera_ssl.sensors.recording import Recording, RecordingError, read_pairs
@@ -75,9 +76,14 @@ def quantize(
     ``out`` says in its metadata what it was made of, and holds no weights to train from.
 
     Raises ModelError for a model that cannot be used or has no such convolution, RecordingError
-    for a bag that cannot be read, or where the bags give no frame.
+    for a bag that cannot be read, or where the bags give too few frames to calibrate on and to
+    judge by, and ValueError for one that is given twice.
     """
+    refuse_repeated(bags)
     model = CorrespondenceModel.load(model_file)
+    if 'quantization' in model.metadata.training:
+        raise ModelError(f'{model_file} is quantized already: give the original')
+    out.parent.mkdir(parents=True, exist_ok=True)
     proto = onnx.load(model_file)
     chosen = image_convolutions(proto.graph)
     if not chosen:
@@ -148,7 +154,8 @@ def read_frames(
 ) -> tuple[list[ModelInput], list[ModelInput]]:
     """Frames to calibrate on, spread evenly over the bags, and fewer between them to judge by.
 
-    Frames that cannot be decoded are left out. Raises RecordingError where there is none at all.
+    Frames that cannot be decoded are left out. Raises RecordingError where there is none for the
+    one or the other.
     """
     camera = model.metadata.camera
     quota = math.ceil(source.frames / len(bags))
@@ -180,8 +187,9 @@ def read_frames(
                     told(len(calibrating))
                 elif len(held_out) < _HELD_OUT:
                     held_out.append(frame)
-    if not calibrating:
-        raise RecordingError(f'no frame to calibrate on in {", ".join(map(str, bags))}')
+    if not calibrating or not held_out:
+        purpose = 'judge by' if calibrating else 'calibrate on'
+        raise RecordingError(f'no frame to {purpose} in {", ".join(map(str, bags))}')
     return calibrating, held_out
 
 

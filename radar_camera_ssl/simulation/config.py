@@ -38,6 +38,10 @@ class Mounting:
         """Refuse a pose that is not on the upper side of the ground."""
         _require(0.05 <= self.z <= 10.0, f'mounting height must be 0.05 to 10 m, got {self.z}')
         _require(abs(self.pitch) < 1.0, f'mounting pitch must be within 1 rad, got {self.pitch}')
+        _require(
+            all(map(math.isfinite, (self.x, self.y, self.yaw))),
+            f'mounting must be finite, got x {self.x}, y {self.y}, yaw {self.yaw}',
+        )
 
     def transform(self) -> RigidTransform:
         """Give the transform that takes points of the sensor's body frame to base_link."""
@@ -129,17 +133,15 @@ class RadarConfig:
             0.0 <= self.azimuth_noise_rad <= math.radians(10),
             'azimuth noise must be 0 to 10 degrees',
         )
-        _require(
-            min(
-                self.range_noise_m,
-                self.elevation_noise_rad,
-                self.doppler_noise_mps,
-                self.clutter_per_frame,
-                self.ghost_rate,
-            )
-            >= 0.0,
-            'noise, clutter and ghosts cannot be negative',
-        )
+        for name in (
+            'range_noise_m',
+            'elevation_noise_rad',
+            'doppler_noise_mps',
+            'clutter_per_frame',
+            'ghost_rate',
+        ):
+            value = getattr(self, name)
+            _require(0.0 <= value <= 1000.0, f'{name} must be 0 to 1000, got {value}')
         _require(0.0 <= self.miss_rate <= 1.0, 'miss rate must be 0 to 1')
         _require(
             len(self.cube_shape) == 3 and all(4 <= n <= 512 for n in self.cube_shape),

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -92,12 +93,12 @@ def test_the_command_ends_with_1_where_a_bag_failed(
 
 @pytest.fixture(scope='module')
 def long_bags(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Three names of one drive, of which no process is done before all have begun."""
+    """Three copies of one drive, of which no process is done before all have begun."""
     folder = tmp_path_factory.mktemp('long')
     drive = write_block_drive(folder / 'drive', BlockDrive(frames=500))
     names = [folder / name for name in 'abc']
     for name in names:
-        name.symlink_to(drive)
+        shutil.copytree(drive, name)
     return names
 
 

@@ -148,6 +148,7 @@ def test_what_is_bad_is_left_out_and_counted(
         f'{START},inf,1,0,5',
         f'{START},ten,1,0,5',
         'never,10,1,0,5',
+        '1e999999999,10,1,0,5',
         ',10,1,0,5',
         f'{START}',
         '',
@@ -165,7 +166,7 @@ def test_what_is_bad_is_left_out_and_counted(
         'left out, stamp_repeated: 1',
         'left out, stamp_out_of_range: 1',
         'left out, images without a readable stamp: 1',
-        'left out, rows that cannot be read: 4',
+        'left out, rows that cannot be read: 5',
         'left out, returns that are not finite: 2',
     ):
         assert told in done.stdout
@@ -206,6 +207,7 @@ def test_calibrations_go_into_the_bag(run_example: Run, images: Path, tmp_path: 
         ('stamp,x,y', ('--field', 'snr=x'), "--field: ['snr'] is none of"),
         ('stamp,row,column', (), 'radar points lack'),
         ('stamp,x,y', ('--stamp-unit', 's'), 'none of 1 rows can be read'),
+        ('stamp,x,y', ('--pause', '-1'), 'no duration'),
         ('stamp,x,y', ('--intrinsics', 'radar.csv'), 'is not what camera_calibration writes'),
         ('stamp,x,y', ('--extrinsics', 'missing.yaml'), 'missing.yaml'),
     ],
@@ -223,6 +225,7 @@ def test_what_cannot_be_used_is_said(
     radar = csv_file(tmp_path, header, f'{START},10,1')
     done = run_example(EXAMPLE, images, radar, tmp_path / 'bag', *arguments)
     assert done.returncode == 2
+    assert 'Traceback' not in done.stderr
     assert said in done.stderr
     assert not (tmp_path / 'bag').exists()
 

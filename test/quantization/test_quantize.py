@@ -87,3 +87,29 @@ def test_drives_without_a_pair_are_refused(
     command = ['quantize', str(default_model_path()), str(drive), '--slop', '0.001']
     assert main([*command, '--out', str(tmp_path / 'int8.onnx')]) == 2
     assert 'no frame to calibrate on in' in capsys.readouterr().err
+
+
+def test_a_deviation_is_of_frames(
+    tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drive = write_block_drive(tmp_path / 'short', BlockDrive(frames=1))
+    command = ['quantize', str(default_model_path()), str(drive)]
+    assert main([*command, '--out', str(tmp_path / 'int8.onnx')]) == 2
+    assert 'no frame to judge by in' in capsys.readouterr().err
+    assert not (tmp_path / 'int8.onnx').exists()
+
+
+def test_a_quantized_model_is_not_quantized_again(
+    tmp_path: Path, drives: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    int8 = default_model_path().with_stem('points_int8')
+    assert main(['quantize', str(int8), str(drives[0]), '--out', str(tmp_path / 'x.onnx')]) == 2
+    assert 'is quantized already' in capsys.readouterr().err
+
+
+def test_a_folder_is_no_file_to_write(
+    tmp_path: Path, drives: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ['quantize', str(default_model_path()), str(drives[0]), '--out', str(tmp_path)]
+    assert main(command) == 2
+    assert 'is a folder' in capsys.readouterr().err

@@ -238,6 +238,15 @@ def test_several_candidates_must_be_chosen_from_by_name(tmp_path: Path) -> None:
             read_pairs(recording, 'points', 0.05, radar_topic='/left_radar')
 
 
+def test_a_topic_of_another_kind_is_refused_by_its_type(bag: Path) -> None:
+    with Recording(bag) as recording:
+        for kind, topic in (('image', '/radar/points'), ('points', '/camera/image_raw')):
+            with pytest.raises(RecordingError, match=f'{topic} is sensor_msgs/msg/.*, not sensor'):
+                recording.required_topic(kind, topic)
+        with pytest.raises(RecordingError, match='PointCloud2, not sensor_msgs/msg/CameraInfo'):
+            recording.camera_info('/radar/points')
+
+
 def radar_scan_store() -> Any:
     store = get_typestore(Stores.ROS2_JAZZY)
     returned = 'float32 range\nfloat32 azimuth\nfloat32 elevation\n'

@@ -52,6 +52,11 @@ def test_writes_a_bag_and_says_what_is_in_it(
         ['--density', '50'],
         ['--workers', '0'],
         ['--camera-z', '-1'],
+        ['--camera-x', 'nan'],
+        ['--radar-yaw', 'inf'],
+        ['--elevation-noise', 'nan'],
+        ['--ghosts', 'nan'],
+        ['--clutter', '1e9'],
     ],
 )
 def test_wrong_use_is_one_clear_line(
