@@ -36,7 +36,7 @@ ARGUMENTS = (
     ('rate', '1.0', 'Speed of the player'),
     ('loop', 'true', 'Play again and again; false: the launch ends with the bag'),
     ('model', '', "The .onnx file; empty: the package's own"),
-    ('radar_format', 'points', 'points or cube'),
+    ('radar_format', 'points', 'points, or cube with radar_topic:=/radar/cube'),
     ('image_topic', '/camera/image_raw', 'Image topic of the bag'),
     ('image_transport', 'raw', 'raw or compressed'),
     ('radar_topic', '/radar/points', 'Radar topic of the bag'),

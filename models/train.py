@@ -97,7 +97,7 @@ FIGURES_END = '\n\n`radar_only` is where'
 CARD = """\
 # {kind}.onnx
 
-Written by `python models/train.py {kind} --seeds {numbers} --install`. sha256 `{sha256}`.
+Weights by `python models/train.py {kind} --seeds {numbers} --install`. sha256 `{sha256}`.
 
 **What it is.** {what} {size:.1f} MB, opset 18.
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whole way in three minutes: a simulated drive through the real node, seen and measured.
+"""The whole way: a simulated drive through the real node, seen and measured.
 
 `make demo`, or `python -m radar_camera_ssl.demo --out out/demo`. Exit code 0 only if every
 published radar frame became a heatmap or a counted drop, what came over DDS equals the library's

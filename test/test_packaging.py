@@ -253,10 +253,22 @@ def test_readme_has_the_parameters_of_the_source() -> None:
     assert done.returncode == 0, 'python docs/update_readme.py'
 
 
+def anchors(document: Path) -> set[str]:
+    """What links to a document's headings say, as GitHub makes them."""
+    headings = re.findall(r'^#+ (.+)$', document.read_text(encoding='utf-8'), re.MULTILINE)
+    return {re.sub(r'[^\w\- ]', '', heading.lower()).replace(' ', '-') for heading in headings}
+
+
 def test_links_of_the_documents_lead_somewhere() -> None:
-    documents = [ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', *(ROOT / 'docs').glob('*.md')]
+    documents = [
+        *ROOT.glob('*.md'),
+        *(ROOT / 'docs').glob('*.md'),
+        *(ROOT / 'models').glob('*.md'),
+    ]
     for document in documents:
         text = document.read_text(encoding='utf-8')
-        for target in re.findall(r'\]\(([^)#]+)', text):
+        for target, anchor in re.findall(r'\]\(([^)#]*)(?:#([^)]+))?\)', text):
             if not re.match(r'https?:', target):
-                assert (document.parent / target).exists(), f'{document.name}: {target}'
+                found = document.parent / target if target else document
+                assert found.exists(), f'{document.name}: {target}'
+                assert not anchor or anchor in anchors(found), f'{document.name}: #{anchor}'

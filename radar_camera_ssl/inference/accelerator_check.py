@@ -59,7 +59,7 @@ class Deviation:
 
 
 TOLERANCE = Deviation(likelihood=0.02, moved=0.02)
-"""Beyond this an accelerator is refused: below what calibration promises (`ece`)."""
+"""Beyond this an accelerator is refused."""
 
 
 def check_deviation(metadata: ModelMetadata, tried: Infer, trusted: Infer) -> Deviation:

@@ -16,7 +16,7 @@ from radar_camera_ssl.learning.network import NetworkConfig
 HALF_WIDTH_M = 0.5
 HALF_HEIGHT_M = 0.6
 RISE_M = 0.7
-"""How far the middle of a source lies above where a bumper-high radar sees it."""
+"""How far the middle of a source lies above what repeats best in images of it: its foot."""
 PIXEL_RISE_M = 0.5
 """How far above it a pixel lies: lower than the middle, or it would miss what is low."""
 

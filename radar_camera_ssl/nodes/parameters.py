@@ -241,8 +241,9 @@ class Settings:
     )
     drop_warn: float = parameter(
         0.05,
-        'WARN when more than this share of the radar frames is dropped. Frames without an image '
-        'because the camera is slower than the radar are not counted. 1: never.',
+        'WARN when more than this share of the radar frames, or of the images for a fault of '
+        'their own, is dropped. Radar frames without an image because the camera is slower are '
+        'not counted. 1: never.',
         minimum=0.0,
         maximum=1.0,
         settable=ANY_TIME,

@@ -24,15 +24,13 @@ MAX_SOURCES = 65535
 class SceneObject:
     """One thing of the drive.
 
-    instance: the source's number, 1 and up; 0 for what hardly reflects. solid: hides what is
-    behind it from the radar too.
+    instance: the source's number, 1 and up; 0 for what hardly reflects.
     """
 
     kind: str
     instance: int
     mesh: Mesh
     signature: Signature
-    solid: bool
     backdrop: bool = False
 
 
@@ -79,7 +77,7 @@ class Scene:
             reflects = len(centres) > 0
             used += reflects
             self.objects.append(
-                SceneObject(placement.kind, used if reflects else 0, mesh, centres, reflects)
+                SceneObject(placement.kind, used if reflects else 0, mesh, centres)
             )
         if used > MAX_SOURCES:
             raise ValueError(
@@ -119,7 +117,7 @@ class Scene:
                 placements.append(layout.Placement('building', *point))
                 mesh = street_objects.building(looks, length, depth)
                 empty = signature('building', mesh, looks)
-                self.objects.append(SceneObject('building', 0, mesh, empty, True, True))
+                self.objects.append(SceneObject('building', 0, mesh, empty, backdrop=True))
                 s += length + 0.5 + rng.exponential(gap)
         return placements
 

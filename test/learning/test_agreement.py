@@ -26,7 +26,7 @@ from radar_camera_ssl.learning.training import train
 
 CONFIG = NetworkConfig(height=120, width=160, descriptor=16, hidden=32)
 ROWS, COLUMNS = CONFIG.rows, CONFIG.columns
-COUNT, RANGE, NEAREST = 0, 3, 8
+COUNT, NEAREST = 0, 8
 
 
 def laid(places, mask):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,15 @@ def test_the_shipped_file_has_each_parameter_with_an_allowed_value() -> None:
     for name, value in values.items():
         default = rows_of(Settings)[name].default
         assert type(value) is (list if isinstance(default, tuple) else type(default)), name
+
+
+def test_the_shipped_file_says_what_the_table_says() -> None:
+    text = CONFIG.read_text()
+    for name, row in rows_of(Settings).items():
+        (comment,) = re.findall(rf'((?:^ +# .*\n)+)^ +{name}:', text, re.MULTILINE)
+        said = ' '.join(line.strip(' #') for line in comment.splitlines())
+        unit = f' [{row.unit}]' if row.unit else ''
+        assert said == row.description.replace('`', '') + unit, name
 
 
 def test_aliases_are_read_as_ours_and_theirs() -> None:

@@ -11,7 +11,6 @@ from radar_camera_ssl.sensors.pairing import NearestTimePairing, Pair, RecentMin
 
 MS = 1_000_000
 SLOP_S = 0.05
-SLOP = 50 * MS
 
 
 def balanced(pairing: NearestTimePairing) -> bool:
