@@ -46,6 +46,8 @@ OTHER_MEANINGS = ({'h', 's', 'v'}, {'r', 'g', 'b'}, {'u', 'v'})
 # there is, with which a network's arithmetic overflows.
 LARGEST = 1e12
 
+_ROUNDING_RAD = 1e-3
+
 RETURN_FIELDS = ('x', 'y', 'z', 'velocity', 'rcs')
 
 
@@ -287,8 +289,11 @@ def _cartesian(columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.floa
     radius = columns['range'].astype(np.float64)
     azimuth = columns['azimuth'].astype(np.float64)
     elevation = columns.get('elevation', np.zeros(1)).astype(np.float64)
-    widest = np.abs(azimuth[np.isfinite(azimuth)]).max(initial=0.0)
-    if widest > 2 * np.pi:
+    finite = azimuth[np.isfinite(azimuth)]
+    widest = np.abs(finite).max(initial=0.0)
+    # Drivers count from -pi to pi, or a whole turn from 0 on.
+    both_sides = (finite < 0).any() and (finite > 0).any()
+    if widest > (np.pi if both_sides else 2 * np.pi) + _ROUNDING_RAD:
         raise SensorDataError(
             'points_angle_unit', f'an azimuth of {widest:.1f}: that is no angle in rad'
         )

@@ -188,8 +188,12 @@ def test_angles_in_degrees_are_refused() -> None:
     cloud = points(5, floats('range azimuth elevation velocity rcs'))
     cloud['azimuth'] = [-40, -10, 0, 20, 45]
     assert reason_of(messages.cloud(cloud)) == 'points_angle_unit'
-    cloud['azimuth'] = [0, 1, 3, 5, 6.2]
-    assert len(decode_points(messages.cloud(cloud))) == 5
+    # A narrow view: no value is beyond a turn.
+    cloud['azimuth'] = [-4, -1, 0, 2, 5]
+    assert reason_of(messages.cloud(cloud)) == 'points_angle_unit'
+    for possible in ([0, 1, 3, 5, 2 * np.pi], [-np.pi, -1, 0, 1, np.pi]):
+        cloud['azimuth'] = possible
+        assert len(decode_points(messages.cloud(cloud))) == 5
 
 
 def test_no_alias_stands_for_two_quantities() -> None:
