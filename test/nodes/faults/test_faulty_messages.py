@@ -205,11 +205,12 @@ def test_resolution_and_encoding_change_on_the_way(make_rig: MakeRig, fault: Fau
     fault.recovers(drive)
 
 
-def test_a_cloud_of_nan(make_rig: MakeRig, fault: Fault) -> None:
+@pytest.mark.parametrize('mark', [np.nan, np.finfo(np.float32).max], ids=['nan', 'largest'])
+def test_a_cloud_of_nan(make_rig: MakeRig, fault: Fault, mark: float) -> None:
     drive = Drive(make_rig(stale_after=30.0))
     reflections = drive.rig.hear('output/reflections', PointCloud2)
     stamp = drive.next_stamp()
-    drive.rig.pair(stamp, radar=radar_message(stamp, [(np.nan,) * 5] * 50))
+    drive.rig.pair(stamp, radar=radar_message(stamp, [(mark,) * 5] * 50))
     fault.is_told(drive.rig, 'returns_not_finite', '50')
     wait_until(lambda: drive.heatmaps and reflections, 'no answer to a cloud of NaN')
     assert np.frombuffer(drive.heatmaps[0].data, np.float32).max() < 0.05
