@@ -97,7 +97,7 @@ def table(results: dict[str, dict[str, Any]], minutes: dict[str, float]) -> str:
     for name, metrics in results.items():
         row(name, f'{minutes[name]:.1f}' if name in minutes else '–', metrics)
     last = list(results.values())[-1]
-    row('radar only', '', last['baselines']['radar_only'])
+    row('radar only, of the last', '', last['baselines']['radar_only'])
     blind = {name: last['baselines'][name] for name in WITHOUT_RADAR}
     best = {key: best_baseline(blind, key) for key in KEYS}
     row('best without the radar', '', {key: found[1] for key, found in best.items() if found})

@@ -46,7 +46,7 @@ import numpy as np
 from ruamel.yaml import YAML, YAMLError
 from tqdm import tqdm
 
-from radar_camera_ssl.arguments import duration, field_alias
+from radar_camera_ssl.arguments import LONGEST_S, field_alias
 from radar_camera_ssl.sensors.errors import SensorDataError
 from radar_camera_ssl.sensors.geometry import Intrinsics, RigidTransform
 from radar_camera_ssl.sensors.importing import import_drive
@@ -132,12 +132,20 @@ def parser() -> argparse.ArgumentParser:
         metavar='NAME=COLUMN',
         help="the radar's column of a quantity named above; repeat for more",
     )
-    add('--pause', type=duration, metavar='S', help='rows closer than this: one frame')
+    add('--pause', type=pause, default=0.0, metavar='S', help='rows closer than this: one frame')
     add('--y-right', action='store_true', help='y and azimuth grow to the right')
     add('--degrees', action='store_true', help='azimuth and elevation are in degrees')
     add('--intrinsics', type=Path, metavar='YAML')
     add('--extrinsics', type=Path, metavar='YAML')
     return made
+
+
+def pause(text: str) -> float:
+    """Read a duration from zero on."""
+    value = float(text)
+    if not 0 <= value <= LONGEST_S:
+        raise argparse.ArgumentTypeError(f'{text} is no duration from 0 to {LONGEST_S:g} s')
+    return value
 
 
 def read_images(
@@ -196,7 +204,7 @@ def read_radar(path: Path, options: argparse.Namespace) -> RadarRows:
         for name in {'y', 'azimuth', 'velocity_y'}.intersection(quantities):
             table[name] *= -1
     table = table[np.argsort(table['stamp'], kind='stable')]
-    starts = np.flatnonzero(np.diff(table['stamp']) > (options.pause or 0) * 1e9) + 1
+    starts = np.flatnonzero(np.diff(table['stamp']) > options.pause * 1e9) + 1
     frames, not_finite = [], 0
     velocity = 'velocity' in quantities or {'velocity_x', 'velocity_y'}.issubset(quantities)
     missing = tuple(

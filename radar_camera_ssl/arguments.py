@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 LARGEST_INTEGER = 2**31 - 1
+LARGEST_SEED = 2**63 - 1
 LONGEST_S = 1e9
 
 
@@ -14,7 +16,15 @@ def not_negative(text: str) -> int:
     """Read an integer from zero to LARGEST_INTEGER."""
     value = int(text)
     if not 0 <= value <= LARGEST_INTEGER:
-        raise argparse.ArgumentTypeError(f'{text} is not within 0 and {LARGEST_INTEGER}')
+        raise argparse.ArgumentTypeError(f'{text} is not between 0 and {LARGEST_INTEGER}')
+    return value
+
+
+def seed(text: str) -> int:
+    """Read an integer from zero to LARGEST_SEED."""
+    value = int(text)
+    if not 0 <= value <= LARGEST_SEED:
+        raise argparse.ArgumentTypeError(f'{text} is not between 0 and {LARGEST_SEED}')
     return value
 
 
@@ -22,7 +32,7 @@ def count(text: str) -> int:
     """Read an integer from one to LARGEST_INTEGER."""
     value = int(text)
     if not 1 <= value <= LARGEST_INTEGER:
-        raise argparse.ArgumentTypeError(f'{text} is not within 1 and {LARGEST_INTEGER}')
+        raise argparse.ArgumentTypeError(f'{text} is not between 1 and {LARGEST_INTEGER}')
     return value
 
 
@@ -41,6 +51,9 @@ def file_to_write(text: str) -> Path:
     path = Path(text)
     if path.is_dir():
         raise argparse.ArgumentTypeError(f'{text} is a folder')
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not (above.is_dir() and os.access(above, os.W_OK)):
+        raise argparse.ArgumentTypeError(f'{above} is no folder to write to')
     return path
 
 

@@ -198,6 +198,7 @@ def problems(demo: Demo, out: Path) -> list[str]:
     found = []
     if not summary.conserved:
         found.append('radar frames were lost without being counted')
+    found += [f'the drive could not be played whole: {damage}' for damage in summary.damages]
     if summary.heatmaps_recorded == 0:
         found.append('the node published no heatmap')
     for name, (same, total) in demo.equal.items():

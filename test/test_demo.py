@@ -109,6 +109,8 @@ def test_every_shortfall_is_a_failure(tmp_path: Path) -> None:
 
     uncounted = with_summary(radar_published=11)
     assert demo.problems(uncounted, tmp_path) == ['radar frames were lost without being counted']
+    (said,) = demo.problems(with_summary(damages=('a chunk is damaged',)), tmp_path)
+    assert 'a chunk is damaged' in said
     unequal = dataclasses.replace(good, equal={'heatmaps': (8, 9)})
     assert 'only 8 of 9 heatmaps' in demo.problems(unequal, tmp_path)[0]
     undrawn = dataclasses.replace(good, overlays=3)

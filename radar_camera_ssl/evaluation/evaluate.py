@@ -169,6 +169,8 @@ def _write(
     if sheet and results.has_video:
         with results.file(CONTACT_SHEET) as path:
             contact_sheet(sheet, path)
+    else:
+        results.take_away(CONTACT_SHEET)
     with results.file('report.html') as path:
         write_report(
             path,

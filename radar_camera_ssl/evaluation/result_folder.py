@@ -24,8 +24,7 @@ class ResultFolder:
     """Where results appear, whole or not at all; a context manager.
 
     Drives write into `part(index)`, a hidden folder each, which is gone at the end: an evaluation
-    that breaks off leaves what was there before it. Pictures of one before, which would lie
-    beside figures of this one, are taken away when those are put in their place.
+    that breaks off leaves what was there before it.
     """
 
     def __init__(self, folder: Path, drives: Sequence[Path], options: OutputOptions) -> None:
@@ -89,11 +88,11 @@ class ResultFolder:
             if (self.part(index) / VIDEO).exists()
         ]
         self.has_video = bool(videos)
-        for stale in (VIDEO, CONTACT_SHEET):
-            (self._folder / stale).unlink(missing_ok=True)
         if videos:
             with self.file(VIDEO) as joined:
                 join_videos(videos, joined)
+        else:
+            self.take_away(VIDEO)
         for index in starts:
             if self._bags:
                 target = self._bags[index]
@@ -110,6 +109,10 @@ class ResultFolder:
             for time_s, jpeg in drawn[index].moments
         ]
         return [(time_s, picture_of(jpeg)) for time_s, jpeg in spread(moments, MOMENTS)]
+
+    def take_away(self, name: str) -> None:
+        """Remove what another evaluation left under the name of a file that this one has not."""
+        (self._folder / name).unlink(missing_ok=True)
 
     @contextmanager
     def file(self, name: str) -> Iterator[Path]:

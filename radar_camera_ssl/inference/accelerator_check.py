@@ -44,7 +44,7 @@ class Deviation:
 
     likelihood: the largest difference of any likelihood (heatmap, returns, agreement), 0 to 1.
     moved: share of the returns, weighted by their likelihood, whose pixel is further than a cell
-    from the other session's, or which it does not have; 0 where no return has any likelihood.
+    from the other session's, or which only one of them has; 0 where no return has any likelihood.
     """
 
     likelihood: float
@@ -86,8 +86,9 @@ def deviation(
         mine, other = _same_returns(ours.returns, theirs.returns, metadata)
         cell = max(image.shape[1] / metadata.grid.columns, image.shape[0] / metadata.grid.rows)
         stayed = np.hypot(*(ours.pixel[mine] - theirs.pixel[other]).T) <= cell
-        moved += float(np.delete(theirs.likelihood, other[stayed]).sum())
-        weight += float(theirs.likelihood.sum())
+        invented = float(np.delete(ours.likelihood, mine).sum())
+        moved += float(np.delete(theirs.likelihood, other[stayed]).sum()) + invented
+        weight += float(theirs.likelihood.sum()) + invented
         likelihood = max(
             likelihood,
             float(np.abs(ours.heatmap - theirs.heatmap).max()),

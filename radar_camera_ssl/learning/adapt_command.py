@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from radar_camera_ssl.arguments import duration, file_to_write, not_negative
+from radar_camera_ssl.arguments import duration, file_to_write, seed
 from radar_camera_ssl.learning.adaptation import STEPS, Adapted, adapt
 from radar_camera_ssl.learning.bag_arguments import add_source_arguments, bag_source
 from radar_camera_ssl.learning.bag_pairs import BagSource
@@ -46,7 +46,7 @@ def add_adapt_arguments(parser: argparse.ArgumentParser) -> None:
         '--out', type=file_to_write, required=True, metavar='MODEL', help='the .onnx file to write'
     )
     add('--seconds', type=duration, default=30.0, metavar='S', help='taken from each bag')
-    add('--seed', type=not_negative, default=0, help='of every random number')
+    add('--seed', type=seed, default=0, help='of every random number')
     add_source_arguments(parser)
 
 

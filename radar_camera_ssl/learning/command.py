@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from radar_camera_ssl.arguments import count, duration, file_to_write, not_negative
+from radar_camera_ssl.arguments import count, duration, file_to_write, not_negative, seed
 from radar_camera_ssl.learning.bag_arguments import add_source_arguments, bag_source
 from radar_camera_ssl.learning.budget import steps_within
 from radar_camera_ssl.learning.checkpoint import FILE_NAME, RunState
@@ -57,7 +57,7 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
         default='auto',
         help='what to learn from; auto: points where every bag has them, else the cube',
     )
-    add('--seed', type=not_negative, default=recipe.seed, help='of every random number')
+    add('--seed', type=seed, default=recipe.seed, help='of every random number')
     length = parser.add_mutually_exclusive_group()
     length.add_argument('--steps', type=count, default=recipe.steps, help='of the optimiser')
     length.add_argument(

@@ -74,8 +74,8 @@ def run(make_node: Callable[[], Any], args: list[str] | None = None) -> int:
     """Spin the node until SIGINT, SIGTERM, or its `done()` if it has one; return the exit code.
 
     A node with `exit_code` gives the code; ROS arguments that cannot be read and a parameter that
-    is not allowed give 2. When a
-    destroyed node still `hangs` the process ends at once, with the same code.
+    is not allowed give 2. When a destroyed node still `hangs` the process ends at once, with the
+    same code.
     """
     keep_large_buffers()
     # rclpy's own handlers would take the context away under the node's threads in mid-publish.
@@ -84,8 +84,8 @@ def run(make_node: Callable[[], Any], args: list[str] | None = None) -> int:
         signal.signal(number, lambda *_: stop.set())
     try:
         rclpy.init(args=arguments_with_log(args), signal_handler_options=SignalHandlerOptions.NO)
-    except RuntimeError as error:  # rcl's own, of ROS arguments that it cannot read
-        _tell(f'cannot start: {error}')
+    except RuntimeError as error:  # rcl's own
+        _tell(f'cannot start with these ROS arguments: {" ".join(str(error).split())}')
         return WRONG_START
     node = None
     try:

@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 JOIN_TIMEOUT_S = 4.0
 # How often the executor shows that it comes round.
 BEAT_S = 0.1
-# Between two messages no sensor of 5 Hz and more has fallen silent.
-SHORTEST_SILENCE_S = 0.2
 
 
 class WorkerHangsError(RuntimeError):
@@ -297,10 +295,7 @@ class ReflectionHeatmapNode(LifecycleNode):
         self._beaten_s = time.monotonic()
         self._mismatches.tell()
         if self._session is not None and self._state == 'active':
-            settings = self._settings()
-            # Later the pair would be too old for its inference.
-            silent_s = min(settings.stale_after, settings.max_age / 2)
-            self._session.intake.flush_if_silent(max(silent_s, SHORTEST_SILENCE_S))
+            self._session.intake.flush_if_silent(self._settings().stale_after)
 
     def _snapshot(self, now_s: float) -> Snapshot:
         """What the diagnostics are made from; called in their thread."""

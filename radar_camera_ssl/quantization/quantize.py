@@ -83,7 +83,6 @@ def quantize(
     model = CorrespondenceModel.load(model_file)
     if 'quantization' in model.metadata.training:
         raise ModelError(f'{model_file} is quantized already: give the original')
-    out.parent.mkdir(parents=True, exist_ok=True)
     proto = onnx.load(model_file)
     chosen = image_convolutions(proto.graph)
     if not chosen:
@@ -106,6 +105,7 @@ def quantize(
         # Only a name can be left out or taken; an export may come without.
         node.name = node.name or node.output[0]
     onnx.helper.set_model_props(proto, dict([_PREPARED]))
+    out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.resolve().parent, prefix='.quantize') as folder:
         unfinished = Path(folder) / out.name
         quantize_static(

@@ -34,8 +34,8 @@ def refuse_repeated(bags: Sequence[Path]) -> None:
 
     Its frames would be taken for more evidence than they are.
     """
-    repeated = [bag for bag, n in Counter(bag.resolve() for bag in bags).items() if n > 1]
-    if repeated:
+    files = Counter(file.resolve() for bag in bags for file in storage_files(bag))
+    if repeated := [file for file, n in files.items() if n > 1]:
         raise ValueError(f'{repeated[0]} is given more than once')
 
 

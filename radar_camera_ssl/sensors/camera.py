@@ -143,17 +143,17 @@ def _decode_raw(msg: Any) -> NDArray[np.uint8]:
             'image_corrupt', f'{msg.encoding} image of odd width {msg.width}: 4:2:2 needs pairs'
         )
     raster = image_raster(msg, encoding.dtype, encoding.channels, 'image_truncated')
-    return _to_bgr(raster[..., 0] if encoding.channels == 1 else raster, encoding)
+    return _to_bgr(raster[..., 0] if encoding.channels == 1 else raster, encoding, msg.encoding)
 
 
-def _to_bgr(raster: NDArray[Any], encoding: Encoding) -> NDArray[np.uint8]:
+def _to_bgr(raster: NDArray[Any], encoding: Encoding, label: str) -> NDArray[np.uint8]:
     try:
         bgr = raster if encoding.to_bgr is None else cv2.cvtColor(raster, encoding.to_bgr)
     except cv2.error as error:
         # Such as a Bayer image of one row: the header is wrong.
         height, width = raster.shape[:2]
         raise SensorDataError(
-            'image_corrupt', f'image of {width}x{height} cannot be converted to BGR: {error}'
+            'image_corrupt', f'{label!r} image of {width}x{height} cannot be converted: {error}'
         ) from error
     if bgr.dtype == np.uint16:
         bgr = cv2.convertScaleAbs(bgr, alpha=255.0 / 65535.0)
@@ -177,7 +177,7 @@ def _decode_compressed(msg: Any, divisor: int) -> NDArray[np.uint8]:
     if (encoding := _mosaic(msg)) is not None:
         as_stored = _read(data, cv2.IMREAD_UNCHANGED, msg.format)
         if as_stored.ndim == 2:
-            return _to_bgr(as_stored, encoding)
+            return _to_bgr(as_stored, encoding, msg.format)
     # The calibration belongs to the pixels as stored: an EXIF orientation must not turn them.
     flags = JPEG_READING[divisor] | cv2.IMREAD_IGNORE_ORIENTATION
     return np.asarray(_read(data, flags, msg.format), np.uint8)

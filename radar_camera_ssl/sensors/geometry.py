@@ -119,7 +119,7 @@ def decode_camera_info(msg: Any) -> Intrinsics:
         problem = f'image size {width}x{height}'
     elif not np.isfinite(matrix).all() or matrix[0, 0] <= 0 or matrix[1, 1] <= 0:
         problem = f'K {matrix.ravel().tolist()} (an uncalibrated camera publishes zeros)'
-    elif np.tril(matrix, -1).any():
+    elif np.abs(np.tril(matrix, -1)).max() > 1e-6 * matrix[0, 0]:
         problem = f'K {matrix.ravel().tolist()} (below its diagonal are zeros, row by row)'
     elif not np.isfinite(projection).all():
         problem = f'P {projection.ravel().tolist()}'

@@ -209,10 +209,12 @@ def decode_points(
     """
     if unknown := [name for name in fields if name not in RETURN_FIELDS]:
         raise ValueError(f'unknown radar fields {unknown}; known are {list(RETURN_FIELDS)}')
+    given = aliases or {}
+    if unknown := [name for name in given if name not in FIELD_ALIASES]:
+        raise ValueError(f'unknown radar quantities {unknown}; known are {list(FIELD_ALIASES)}')
     cloud = structured_view(msg)
     if not len(cloud) and not cloud.dtype.names:
         return RadarPoints.empty()
-    given = aliases or {}
     sources = dict(_sources(cloud.dtype, tuple(sorted(given.items()))))
     lacking: dict[str, tuple[str, ...]] = {
         name: (field,) for name, field in given.items() if name not in sources
@@ -285,17 +287,23 @@ def _folded(name: str) -> str:
     return name.replace('_', '').lower()
 
 
+def _measured(column: NDArray[Any]) -> NDArray[np.float64]:
+    """A column to calculate with: NaN where it holds no measurement."""
+    values = column.astype(np.float64)
+    values[np.abs(values) > LARGEST] = np.nan
+    return values
+
+
 def _cartesian(columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float64]]:
-    radius = columns['range'].astype(np.float64)
-    azimuth = columns['azimuth'].astype(np.float64)
-    elevation = columns.get('elevation', np.zeros(1)).astype(np.float64)
+    radius, azimuth = _measured(columns['range']), _measured(columns['azimuth'])
+    elevation = _measured(columns.get('elevation', np.zeros(1)))
     finite = azimuth[np.isfinite(azimuth)]
-    widest = np.abs(finite).max(initial=0.0)
-    # Drivers count from -pi to pi, or a whole turn from 0 on.
-    both_sides = (finite < 0).any() and (finite > 0).any()
-    if widest > (np.pi if both_sides else 2 * np.pi) + _ROUNDING_RAD:
+    # From wherever a driver counts, it sees no more than a whole turn.
+    lowest, highest = finite.min(initial=0.0), finite.max(initial=0.0)
+    if highest - lowest > 2 * np.pi + _ROUNDING_RAD:
         raise SensorDataError(
-            'points_angle_unit', f'an azimuth of {widest:.1f}: that is no angle in rad'
+            'points_angle_unit',
+            f'azimuths from {lowest:.1f} to {highest:.1f}: these are no angles in rad',
         )
     with np.errstate(invalid='ignore'):
         level = radius * np.cos(elevation)
@@ -307,9 +315,7 @@ def _cartesian(columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.floa
 
 
 def _radial_velocity(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
-    x, y, vx, vy = (
-        columns[name].astype(np.float64) for name in ('x', 'y', 'velocity_x', 'velocity_y')
-    )
+    x, y, vx, vy = (_measured(columns[name]) for name in ('x', 'y', 'velocity_x', 'velocity_y'))
     with np.errstate(invalid='ignore', divide='ignore'):
         radius = np.hypot(x, y)
         return np.where(radius > 0, (x * vx + y * vy) / radius, 0.0)

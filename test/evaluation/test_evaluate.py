@@ -132,6 +132,9 @@ def test_pictures_of_another_evaluation_do_not_stay_beside_the_figures(
     out = tmp_path / 'out'
     evaluate_bags([block_drive('a', frames=5)], tiny_model, out)
     assert 'overlay.mp4' in (out / 'report.html').read_text(encoding='utf-8')
+    evaluate_bags([tmp_path / 'a'], tiny_model, out, overlay=False)
+    assert sorted(file.name for file in out.iterdir()) == ['metrics.json', 'report.html']
+    evaluate_bags([tmp_path / 'a'], tiny_model, out)
     apart = block_drive('apart', radar_delay_s=0.04, frames=5)
     evaluate_bags([apart], tiny_model, out, slop_s=0.005)
     assert sorted(file.name for file in out.iterdir()) == ['metrics.json', 'report.html']
@@ -143,8 +146,10 @@ def test_a_drive_given_twice_is_refused(
 ) -> None:
     bag, again = block_drive('a', frames=5), tmp_path / 'again'
     again.symlink_to(bag)
-    with pytest.raises(ValueError, match='given more than once'):
-        evaluate_bags([bag, again], tiny_model, None)
+    (file,) = bag.glob('*.mcap')
+    for same in (bag, again, file):
+        with pytest.raises(ValueError, match='given more than once'):
+            evaluate_bags([bag, same], tiny_model, None)
 
 
 def test_a_drive_without_frames_does_not_take_the_others_down(

@@ -9,16 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from model_factory import write_tiny_model
+from model_factory import CUBE, tiny_metadata, write_tiny_model
 
 from radar_camera_ssl.inference.accelerator_check import (
     Deviation,
     check_deviation,
+    deviation,
     made_up_pairs,
     operators_by_provider,
 )
-from radar_camera_ssl.inference.model import CorrespondenceModel, ModelError
+from radar_camera_ssl.inference.model import Correspondence, CorrespondenceModel, ModelError
 from radar_camera_ssl.inference.session import CPU, CUDA
+from radar_camera_ssl.sensors.radar_points import RadarPoints
 
 
 @pytest.mark.parametrize('kind', ['points', 'cube'])
@@ -50,6 +52,62 @@ def test_a_wrong_answer_is_refused(
     accelerator(change)
     with pytest.raises(ModelError, match=rf"not give the CPU's answers: .*{told}"):
         CorrespondenceModel.load(tiny_model, [CUDA, CPU], allow_cpu_fallback=True)
+
+
+def answer(*returns: tuple[float, float, float], likelihood: float = 0.8) -> Correspondence:
+    """An answer with returns at (range, azimuth, Doppler), all of one pixel."""
+    polar = np.array(returns, np.float32).reshape(-1, 3)
+    distance, azimuth, velocity = polar.T
+    position = np.stack(
+        [distance * np.cos(azimuth), distance * np.sin(azimuth), 0 * azimuth], axis=1
+    )
+    count = len(polar)
+    zeros = np.zeros(count, np.float32)
+    return Correspondence(
+        np.zeros((4, 4), np.float32),
+        np.full(count, likelihood, np.float32),
+        np.zeros((count, 2), np.float32),
+        0.5,
+        RadarPoints(position, velocity, zeros, np.arange(count, dtype=np.int32)),
+        0,
+    )
+
+
+def moved_between(ours: Correspondence, theirs: Correspondence) -> float:
+    metadata = tiny_metadata('cube')
+    pair = np.zeros((240, 320, 3), np.uint8), np.zeros(CUBE.shape, np.float32), None
+    found = deviation(metadata, lambda *_: ours, lambda *_: theirs, [pair])
+    assert found.likelihood == 0
+    return found.moved
+
+
+@pytest.mark.parametrize('axis', [0, 1, 2])
+def test_a_cubes_return_is_the_same_within_a_bin(axis: int) -> None:
+    limits = (CUBE.range_m, CUBE.azimuth_rad, CUBE.doppler_mps)
+    size = (limits[axis][1] - limits[axis][0]) / CUBE.shape[axis]
+    at = np.array([20.0, 0.1, -3.0])
+    aside = np.eye(3)[axis] * size
+    assert moved_between(answer(tuple(at + 0.9 * aside)), answer(tuple(at))) == 0
+    assert moved_between(answer(tuple(at + 1.1 * aside)), answer(tuple(at))) == 1
+
+
+def test_of_two_returns_nearby_each_is_compared_with_its_own() -> None:
+    near, far = (20.0, 0.0, 0.0), (21.0, 0.0, 0.0)
+    theirs = answer(near, far)
+    theirs.pixel[1] = 200.0
+    ours = answer(far, near)
+    ours.pixel[0] = 200.0
+    assert moved_between(ours, theirs) == 0
+    ours.pixel[:] = ours.pixel[::-1].copy()
+    assert moved_between(ours, theirs) == 1
+
+
+def test_a_return_that_only_one_session_has_counts() -> None:
+    one, other = (20.0, 0.0, 0.0), (40.0, 0.0, 0.0)
+    assert moved_between(answer(one, other), answer(one)) == pytest.approx(0.5)
+    assert moved_between(answer(one), answer(one, other)) == pytest.approx(0.5)
+    assert moved_between(answer(one), answer()) == 1
+    assert moved_between(answer(), answer(one)) == 1
 
 
 def selected_otherwise(name: str, value: Any) -> Any:

@@ -129,7 +129,10 @@ def test_what_cannot_be_read_is_one_clear_line(tmp_path, capsys):
     ('options', 'said'),
     [
         (['--radar-topic', '/radar/points'], '--radar-topic needs --radar'),
-        (['--steps', '0'], 'is not within 1 and'),
+        (['--steps', '0'], 'is not between 1 and'),
+        (['--threads', '99999999999'], 'is not between 0 and'),
+        (['--seed', '99999999999999999999'], 'is not between 0 and'),
+        (['--minutes', '1e300'], 'is no duration'),
         (['--cube-axes', '0', '1', '2'], 'expected 6 arguments'),
         (['--cube-axes', *'000000'], 'limits of range_m'),
         (['--field', 'rcs'], 'not NAME=FIELD'),

@@ -114,7 +114,7 @@ def test_ros_arguments_that_cannot_be_read_end_it_without_a_trace(
     start: Start, tmp_path: Path, wrong: list[str]
 ) -> None:
     assert start(NODE, '--ros-args', *wrong).wait(30) == 2
-    assert 'cannot start: failed to initialize rcl' in log_of(tmp_path)
+    assert 'cannot start with these ROS arguments: failed to initialize rcl' in log_of(tmp_path)
     assert 'Traceback' not in log_of(tmp_path)
 
 

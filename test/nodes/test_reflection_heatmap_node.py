@@ -29,7 +29,6 @@ from radar_camera_ssl.inference.model import Correspondence, CorrespondenceModel
 from radar_camera_ssl.inference.overlay import draw_overlay
 from radar_camera_ssl.nodes import outputs
 from radar_camera_ssl.nodes.conversions import bytes_field, compressed_message
-from radar_camera_ssl.nodes.parameters import Settings
 from radar_camera_ssl.sensors.camera import decode_image
 from radar_camera_ssl.sensors.radar_points import decode_points, structured_view
 
@@ -343,8 +342,7 @@ def test_axes_that_run_downwards_are_compared_like_any_other(
 
 def test_the_last_frames_of_a_recording_find_their_partner(make_rig: MakeRig) -> None:
     """No stamp comes after them: the silence of both sensors lets them go."""
-    settings = Settings()
-    rig = make_rig(stale_after=settings.stale_after, max_age=settings.max_age)
+    rig = make_rig(stale_after=0.2)
     rig.bring_up()
     heatmaps = rig.hear('output/heatmap', Image)
     rig.radar(radar_message(SECOND))

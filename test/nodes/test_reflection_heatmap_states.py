@@ -95,7 +95,10 @@ def test_an_activation_inherits_no_failure_and_no_latency(
     loud = [(10.0, 1.0, 0.5, 0.0, 60.0)]
     for second in (1, 2):
         rig.bring_up()
-        rig.pair(second * SECOND, radar=radar_message(second * SECOND, loud))
+        rig.pair(second * SECOND)
+        rig.value('published', str(second))
+        stamp = second * SECOND + SECOND // 2
+        rig.pair(stamp, radar=radar_message(stamp, loud))
         rig.value('radar_dropped.inference_failed', str(second))
         rig.status(DiagnosticStatus.WARN, 'failed in a row')
         assert rig.lifecycle.change('deactivate')
@@ -105,6 +108,7 @@ def test_an_activation_inherits_no_failure_and_no_latency(
         rig.value('consecutive_failures', '0')
         assert {report['perception'].level for report in rig.reports} == {DiagnosticStatus.OK}
         assert 'latency_ms.infer.median' not in rig.values()
+        assert not rig.values()['gap_ms.median']
         assert rig.lifecycle.change('deactivate')
 
 

@@ -30,11 +30,11 @@ def drives(tmp_path: Path) -> list[Path]:
 def test_the_shipped_models_image_encoder_becomes_int8(
     tmp_path: Path, drives: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shipped, out = default_model_path(), tmp_path / 'int8.onnx'
+    shipped, out = default_model_path(), tmp_path / 'made' / 'int8.onnx'
     command = ['quantize', str(shipped), *map(str, drives), '--frames', '6', '--out', str(out)]
     assert main(command) == 0
     assert 'calibrated on 6 frames; likelihoods differ by' in capsys.readouterr().out
-    assert [path.name for path in tmp_path.glob('*int8*')] == ['int8.onnx']
+    assert [path.name for path in out.parent.iterdir()] == ['int8.onnx']
 
     quantized = onnx.load(out)
     chosen = image_convolutions(onnx.load(shipped).graph)
@@ -110,6 +110,9 @@ def test_a_quantized_model_is_not_quantized_again(
 def test_a_folder_is_no_file_to_write(
     tmp_path: Path, drives: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ['quantize', str(default_model_path()), str(drives[0]), '--out', str(tmp_path)]
-    assert main(command) == 2
+    command = ['quantize', str(default_model_path()), str(drives[0]), '--out']
+    assert main([*command, str(tmp_path)]) == 2
     assert 'is a folder' in capsys.readouterr().err
+    (tmp_path / 'file').touch()
+    assert main([*command, str(tmp_path / 'file' / 'deep' / 'int8.onnx')]) == 2
+    assert 'file is no folder to write to' in capsys.readouterr().err

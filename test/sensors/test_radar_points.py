@@ -188,10 +188,10 @@ def test_angles_in_degrees_are_refused() -> None:
     cloud = points(5, floats('range azimuth elevation velocity rcs'))
     cloud['azimuth'] = [-40, -10, 0, 20, 45]
     assert reason_of(messages.cloud(cloud)) == 'points_angle_unit'
-    # A narrow view: no value is beyond a turn.
+    # A narrow view: no value is beyond a turn, but all together are.
     cloud['azimuth'] = [-4, -1, 0, 2, 5]
     assert reason_of(messages.cloud(cloud)) == 'points_angle_unit'
-    for possible in ([0, 1, 3, 5, 2 * np.pi], [-np.pi, -1, 0, 1, np.pi]):
+    for possible in ([0, 1, 3, 5, 2 * np.pi], [-np.pi, -1, 0, 1, np.pi], [-0.01, 1, 3, 5, 6.2]):
         cloud['azimuth'] = possible
         assert len(decode_points(messages.cloud(cloud))) == 5
 
@@ -264,11 +264,15 @@ def test_returns_that_are_not_finite_are_removed_and_counted() -> None:
 
 @pytest.mark.parametrize('value', [np.finfo(np.float32).max, -1e20, np.inf, np.nan])
 def test_a_mark_of_an_invalid_return_is_no_measurement(value: float) -> None:
-    cloud = points(4)
-    cloud['y'][1] = value
-    returns = decode_points(messages.cloud(cloud))
-    assert returns.row.tolist() == [0, 2, 3]
-    assert returns.not_finite == 1
+    cartesian, polar = points(4), points(4, floats('range azimuth elevation vx vy rcs'))
+    polar['azimuth'] = polar['elevation'] = 0.1
+    for whole in (cartesian, polar):
+        for name in whole.dtype.names or ():
+            cloud = whole.copy()
+            cloud[name][1] = value
+            returns = decode_points(messages.cloud(cloud), FIELDS)
+            assert returns.row.tolist() == [0, 2, 3], name
+            assert returns.not_finite == 1, name
 
 
 def test_values_beyond_float32_are_not_finite() -> None:
