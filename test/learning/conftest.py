@@ -21,6 +21,14 @@ def toy_bags(tmp_path_factory) -> list[Path]:
     return [write_toy_bag(folder / f'toy_{seed}', seed) for seed in range(6)]
 
 
+@pytest.fixture(scope='module')
+def bag(tmp_path_factory) -> Path:
+    """One of few pairs, under a name that has to be taken as it is."""
+    from toy_bags import write_toy_bag
+
+    return write_toy_bag(tmp_path_factory.mktemp('bags') / 'toy.drive 1%', 1, 6)
+
+
 @pytest.fixture(scope='session')
 def toy_drives(toy_bags, tmp_path_factory):
     """The drives of `toy_bags`: images of 120x160, 32 returns at most."""
