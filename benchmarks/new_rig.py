@@ -84,7 +84,7 @@ def judge(model: Path, test: Path, kept: Path) -> dict[str, Any]:
 
 
 def table(results: dict[str, dict[str, Any]], minutes: dict[str, float]) -> str:
-    """One row a start, then the baselines of the last one and the oracle."""
+    """Two rows a start, with its geometry alone, then the blind baselines and the oracle."""
     lines = [
         f'| | minutes | {" | ".join(f"`{key}`" for key in KEYS)} |',
         f'|---|---|{"---|" * len(KEYS)}',
@@ -96,8 +96,8 @@ def table(results: dict[str, dict[str, Any]], minutes: dict[str, float]) -> str:
 
     for name, metrics in results.items():
         row(name, f'{minutes[name]:.1f}' if name in minutes else '–', metrics)
+        row(f'{name}, radar only', '', metrics['baselines']['radar_only'])
     last = list(results.values())[-1]
-    row('radar only, of the last', '', last['baselines']['radar_only'])
     blind = {name: last['baselines'][name] for name in WITHOUT_RADAR}
     best = {key: best_baseline(blind, key) for key in KEYS}
     row('best without the radar', '', {key: found[1] for key, found in best.items() if found})

@@ -14,25 +14,23 @@ LONGEST_S = 1e9
 
 def not_negative(text: str) -> int:
     """Read an integer from zero to LARGEST_INTEGER."""
-    value = int(text)
-    if not 0 <= value <= LARGEST_INTEGER:
-        raise argparse.ArgumentTypeError(f'{text} is not between 0 and {LARGEST_INTEGER}')
-    return value
+    return _integer(text, 0, LARGEST_INTEGER)
 
 
 def seed(text: str) -> int:
     """Read an integer from zero to LARGEST_SEED."""
-    value = int(text)
-    if not 0 <= value <= LARGEST_SEED:
-        raise argparse.ArgumentTypeError(f'{text} is not between 0 and {LARGEST_SEED}')
-    return value
+    return _integer(text, 0, LARGEST_SEED)
 
 
 def count(text: str) -> int:
     """Read an integer from one to LARGEST_INTEGER."""
+    return _integer(text, 1, LARGEST_INTEGER)
+
+
+def _integer(text: str, lowest: int, highest: int) -> int:
     value = int(text)
-    if not 1 <= value <= LARGEST_INTEGER:
-        raise argparse.ArgumentTypeError(f'{text} is not between 1 and {LARGEST_INTEGER}')
+    if not lowest <= value <= highest:
+        raise argparse.ArgumentTypeError(f'{text} is not between {lowest} and {highest}')
     return value
 
 

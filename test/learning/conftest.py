@@ -25,8 +25,9 @@ def toy_bags(tmp_path_factory) -> list[Path]:
 def bag(tmp_path_factory) -> Path:
     """One of few pairs, under a name that has to be taken as it is."""
     from toy_bags import write_toy_bag
+    from toy_shards import FRAMES
 
-    return write_toy_bag(tmp_path_factory.mktemp('bags') / 'toy.drive 1%', 1, 6)
+    return write_toy_bag(tmp_path_factory.mktemp('bags') / 'toy.drive 1%', 1, FRAMES)
 
 
 @pytest.fixture(scope='session')

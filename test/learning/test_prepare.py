@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-torch = pytest.importorskip('torch', reason='torch is not installed: learning is optional')
+pytest.importorskip('torch', reason='torch is not installed: learning is optional')
 
 from toy_bags import toy_frames, write_bag, write_toy_bag
 from toy_shards import FORM, FRAMES, content, prepared
